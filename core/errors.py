@@ -1,0 +1,292 @@
+"""Every way in which Stampgate says no, with the word and the status that the client sees.
+
+StampgateError                     500 internal_error
+├── Refused                        400 bad_request
+│   ├── InvalidJson                400 invalid_json
+│   ├── IdempotencyKeyMissing      400 idempotency_key_missing
+│   ├── IdempotencyKeyInvalid      400 idempotency_key_invalid
+│   └── BodyTooLarge               413 body_too_large
+├── Invalid                        422 invalid
+│   ├── InvalidRequest             422 invalid_request
+│   ├── InvalidDestination         422 invalid_destination
+│   └── IdempotencyKeyReused       422 idempotency_key_reused
+├── Unauthorized                   401 unauthorized
+│   ├── TokenInvalid               401 token_invalid
+│   └── TokenExpired               401 token_expired
+├── Forbidden                      403 forbidden
+│   └── InsufficientScope          403 insufficient_scope
+├── NotFound                       404 not_found
+│   ├── ProgramNotFound            404 program_not_found
+│   ├── MerchantNotFound           404 merchant_not_found
+│   ├── MemberNotFound             404 member_not_found
+│   ├── LinkNotFound               404 link_not_found
+│   ├── ClickNotFound              404 click_not_found
+│   ├── AwardNotFound              404 award_not_found
+│   ├── HoldNotFound               404 hold_not_found
+│   ├── EndpointNotFound           404 webhook_endpoint_not_found
+│   └── DeliveryNotFound           404 webhook_delivery_not_found
+├── MethodNotAllowed               405 method_not_allowed
+├── Conflict                       409 conflict
+│   ├── SlugTaken                  409 slug_taken
+│   ├── ExternalIdTaken            409 external_id_taken
+│   ├── InsufficientBalance        409 insufficient_balance
+│   ├── BalanceNegative            409 balance_negative
+│   ├── BalanceTooLarge            409 balance_too_large
+│   ├── HoldNotOpen                409 hold_not_open
+│   ├── ReversalTooLarge           409 reversal_exceeds_award
+│   ├── LimitReached               409 limit_reached
+│   ├── BudgetExhausted            409 budget_exhausted
+│   └── RequestInFlight            409 request_in_flight
+├── Gone                           410 gone
+├── PreconditionFailed             412 precondition_failed
+├── RateLimited                    429 rate_limited
+├── Unavailable                    503 unavailable          nothing happened: retry is safe
+│   ├── NotOpen                    503 not_open
+│   └── OverCapacity               503 over_capacity
+└── OutcomeUnknown                 503 outcome_unknown      retry only with the same key
+
+Malformed (a ValueError)           never an answer by itself
+├── BadSetting
+├── BadKeyRing
+├── BadId
+└── BadClickId
+    └── ForgedClickId
+
+A class's docstring is its default detail, so Stampgate is never run with `python -OO`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class StampgateError(Exception):
+    """Something went wrong on our side."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+    default_retry_after_s: ClassVar[int | None] = None
+
+    def __init_subclass__(cls, *, code: str, status: int | None = None) -> None:
+        cls.code = code
+        cls.title = code.replace("_", " ").capitalize()
+        if status is not None:
+            cls.status = status
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: list[dict[str, str]] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        self.detail = detail or self.__doc__ or self.title
+        self.errors = errors
+        self.retry_after_s = self.default_retry_after_s if retry_after_s is None else retry_after_s
+        super().__init__(self.detail)
+
+
+class Refused(StampgateError, code="bad_request", status=400):
+    """The request cannot be understood."""
+
+
+class InvalidJson(Refused, code="invalid_json"):
+    """The body is not JSON."""
+
+
+class IdempotencyKeyMissing(Refused, code="idempotency_key_missing"):
+    """The header Idempotency-Key is missing."""
+
+
+class IdempotencyKeyInvalid(Refused, code="idempotency_key_invalid"):
+    """The Idempotency-Key must be 1 to 255 printable ASCII characters."""
+
+
+class BodyTooLarge(Refused, code="body_too_large", status=413):
+    """The body is larger than this route accepts."""
+
+
+class Invalid(StampgateError, code="invalid", status=422):
+    """The request is well-formed and makes no sense."""
+
+
+class InvalidRequest(Invalid, code="invalid_request"):
+    """The request does not have the shape that this route expects."""
+
+
+class InvalidDestination(Invalid, code="invalid_destination"):
+    """The destination is not one that a link may lead to."""
+
+
+class IdempotencyKeyReused(Invalid, code="idempotency_key_reused"):
+    """The Idempotency-Key was used before, with another body."""
+
+
+class Unauthorized(StampgateError, code="unauthorized", status=401):
+    """A valid credential is needed."""
+
+
+class TokenInvalid(Unauthorized, code="token_invalid"):
+    """The token is not one of ours."""
+
+
+class TokenExpired(Unauthorized, code="token_expired"):
+    """The token has expired."""
+
+
+class Forbidden(StampgateError, code="forbidden", status=403):
+    """The credential does not allow this."""
+
+
+class InsufficientScope(Forbidden, code="insufficient_scope"):
+    """The credential lacks the scope that this route needs."""
+
+
+class NotFound(StampgateError, code="not_found", status=404):
+    """There is nothing here."""
+
+
+class ProgramNotFound(NotFound, code="program_not_found"):
+    """There is no such program."""
+
+
+class MerchantNotFound(NotFound, code="merchant_not_found"):
+    """There is no such merchant in this program."""
+
+
+class MemberNotFound(NotFound, code="member_not_found"):
+    """There is no such member in this program."""
+
+
+class LinkNotFound(NotFound, code="link_not_found"):
+    """There is no such link."""
+
+
+class ClickNotFound(NotFound, code="click_not_found"):
+    """There is no such click in this program."""
+
+
+class AwardNotFound(NotFound, code="award_not_found"):
+    """There is no such award in this program."""
+
+
+class HoldNotFound(NotFound, code="hold_not_found"):
+    """There is no such hold in this program."""
+
+
+class EndpointNotFound(NotFound, code="webhook_endpoint_not_found"):
+    """There is no such webhook endpoint in this program."""
+
+
+class DeliveryNotFound(NotFound, code="webhook_delivery_not_found"):
+    """There is no such webhook delivery in this program."""
+
+
+class MethodNotAllowed(StampgateError, code="method_not_allowed", status=405):
+    """The path does not take this method."""
+
+    def __init__(self, allow: Sequence[str]) -> None:
+        self.allow = tuple(sorted(allow))
+        super().__init__(f"The path takes {', '.join(self.allow)}.")
+
+
+class Conflict(StampgateError, code="conflict", status=409):
+    """The present state does not allow this."""
+
+
+class SlugTaken(Conflict, code="slug_taken"):
+    """Another link has this slug."""
+
+
+class ExternalIdTaken(Conflict, code="external_id_taken"):
+    """The external id is taken in this program."""
+
+
+class InsufficientBalance(Conflict, code="insufficient_balance"):
+    """The member's balance is lower than the amount."""
+
+
+class BalanceNegative(Conflict, code="balance_negative"):
+    """The member's balance is negative after a reversal; the next awards repay it."""
+
+
+class BalanceTooLarge(Conflict, code="balance_too_large"):
+    """The balance would reach 2^53, beyond which it could not be counted exactly."""
+
+
+class HoldNotOpen(Conflict, code="hold_not_open"):
+    """The hold was captured, released or has expired."""
+
+
+class ReversalTooLarge(Conflict, code="reversal_exceeds_award"):
+    """The reversals of an award cannot exceed it."""
+
+
+class LimitReached(Conflict, code="limit_reached"):
+    """A limit of the program does not allow this award now."""
+
+
+class BudgetExhausted(Conflict, code="budget_exhausted"):
+    """The program's budget is used up."""
+
+
+class RequestInFlight(Conflict, code="request_in_flight"):
+    """The first request with this Idempotency-Key has not been answered yet."""
+
+
+class Gone(StampgateError, code="gone", status=410):
+    """What was here is no more."""
+
+
+class PreconditionFailed(StampgateError, code="precondition_failed", status=412):
+    """The resource has changed since it was read."""
+
+
+class RateLimited(StampgateError, code="rate_limited", status=429):
+    """Too many requests; slow down."""
+
+
+class Unavailable(StampgateError, code="unavailable", status=503):
+    """The service cannot answer right now; nothing was changed."""
+
+    default_retry_after_s = 1
+
+
+class NotOpen(Unavailable, code="not_open"):
+    """The balances of this member are being rebuilt; nothing was changed."""
+
+
+class OverCapacity(Unavailable, code="over_capacity"):
+    """Too much work is waiting; nothing was changed."""
+
+
+class OutcomeUnknown(StampgateError, code="outcome_unknown", status=503):
+    """The outcome is not known; repeat the request with the same Idempotency-Key."""
+
+    default_retry_after_s = 1
+
+
+class Malformed(ValueError):
+    """A text is not what it is given out to be."""
+
+
+class BadSetting(Malformed):
+    """A `STAMPGATE_*` variable is missing or has a bad value; the message begins with its name."""
+
+
+class BadKeyRing(Malformed):
+    """The key ring cannot be used; the message never contains key material."""
+
+
+class BadId(Malformed):
+    """The text is not an id of the expected kind."""
+
+
+class BadClickId(Malformed):
+    """The text does not have the form of a click id."""
+
+
+class ForgedClickId(BadClickId):
+    """No key of ours made this click id for this program."""
