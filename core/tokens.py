@@ -1,0 +1,162 @@
+"""Bearer tokens: JSON Web Tokens signed with EdDSA or RS256, nothing else.
+
+The key is found by the exact `kid`, and the key decides the algorithm: what the header says about
+itself is only ever compared. Required claims: iss, sub, iat, exp. `program` is the tenant; only
+platform staff have none. `scope` is a list separated by spaces (RFC 9068).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from core import keyring
+from core.errors import InvalidRequest, TokenExpired, TokenInvalid
+
+SCOPES: Final = (
+    "links:read",
+    "links:write",
+    "clicks:read",
+    "clicks:write",
+    "members:read",
+    "members:write",
+    "awards:read",
+    "awards:write",
+    "programs:read",
+    "programs:write",
+    "webhooks:read",
+    "webhooks:write",
+    "platform:admin",
+)
+PLATFORM: Final = "platform:admin"
+TOKEN_BYTES_MAX: Final = 4096
+
+# Clocks of neighboring machines differ; a token must not be refused by the one that is behind.
+LEEWAY_S: Final = 10
+
+_jws: Final = jwt.PyJWS(algorithms=["EdDSA", "RS256"])
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who is calling. `program_id` is None for platform staff, who name the program themselves."""
+
+    program_id: str | None
+    subject: str
+    scopes: frozenset[str]
+    expires_s: int
+    token_id: str
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    """Fields that name or carry a key (jku, jwk, x5u, x5c) or change the rules (crit, b64) fail."""
+
+    alg: str
+    kid: str
+    typ: Literal["JWT", "at+jwt"] = "JWT"
+
+
+class _Claims(msgspec.Struct, omit_defaults=True):
+    iss: Literal["stampgate"]
+    sub: str
+    iat: int
+    exp: int
+    nbf: int = 0
+    jti: str = ""
+    scope: str = ""
+    program: str | None = None
+
+
+def issue(
+    ring: keyring.KeyRing,
+    *,
+    program_id: str | None,
+    subject: str,
+    scopes: Iterable[str],
+    now_s: int,
+    ttl_s: int,
+    token_id: str,
+) -> str:
+    """Sign a token with the active key; InvalidRequest for a scope that does not exist."""
+    wanted = set(scopes)
+    if unknown := wanted - set(SCOPES):
+        raise InvalidRequest(f"There is no scope {', '.join(sorted(unknown))}.")
+    if program_id is None and PLATFORM not in wanted:
+        raise InvalidRequest(f"A token without a program needs the scope {PLATFORM}.")
+    claims = _Claims(
+        iss="stampgate",
+        sub=subject,
+        iat=now_s,
+        exp=now_s + ttl_s,
+        jti=token_id,
+        scope=" ".join(scope for scope in SCOPES if scope in wanted),
+        program=program_id,
+    )
+    key = ring.token[ring.active_token]
+    return _jws.encode(
+        msgspec.json.encode(claims),
+        keyring.private_key(key),
+        algorithm=key.alg,
+        headers={"kid": ring.active_token},
+    )
+
+
+def verify(ring: keyring.KeyRing, token: str, now_s: int) -> Principal:
+    """Whose token this is; TokenInvalid or TokenExpired when it does not count."""
+    return Verifier(ring).verify(token, now_s)
+
+
+class Verifier:
+    """Verifies tokens and remembers those that were good, so that a signature is checked once.
+
+    Only good tokens are remembered, at most `tokens_max`, the oldest leaving first. A remembered
+    token still expires.
+    """
+
+    def __init__(self, ring: keyring.KeyRing, tokens_max: int = 4096) -> None:
+        self._keys = {kid: (key.alg, keyring.public_key(key)) for kid, key in ring.token.items()}
+        self._tokens_max = tokens_max
+        self._principals: dict[str, Principal] = {}
+
+    def verify(self, token: str, now_s: int) -> Principal:
+        """Whose token this is; TokenInvalid or TokenExpired when it does not count."""
+        principal = self._principals.get(token)
+        if principal is not None and now_s < principal.expires_s + LEEWAY_S:
+            return principal
+        self._principals.pop(token, None)
+        principal = self._check(token, now_s)
+        if len(self._principals) >= self._tokens_max:
+            del self._principals[next(iter(self._principals))]
+        self._principals[token] = principal
+        return principal
+
+    def _check(self, token: str, now_s: int) -> Principal:
+        if len(token) > TOKEN_BYTES_MAX:
+            raise TokenInvalid
+        claims = self._read(token)
+        if claims.exp + LEEWAY_S <= now_s:
+            raise TokenExpired
+        scopes = frozenset(claims.scope.split())
+        is_early = max(claims.iat, claims.nbf) > now_s + LEEWAY_S
+        if is_early or not claims.sub or (claims.program is None and PLATFORM not in scopes):
+            raise TokenInvalid
+        return Principal(claims.program, claims.sub, scopes, claims.exp, claims.jti)
+
+    def _read(self, token: str) -> _Claims:
+        """Claims whose signature is right; every way to fail looks the same from outside."""
+        try:
+            header = msgspec.convert(jwt.get_unverified_header(token), _Header)
+            algorithm, key = self._keys[header.kid]
+            return msgspec.json.decode(_payload(token, algorithm, key), type=_Claims)
+        except (jwt.PyJWTError, msgspec.DecodeError, KeyError, ValueError, RecursionError):
+            raise TokenInvalid from None
+
+
+def _payload(token: str, algorithm: str, key: Ed25519PublicKey | RSAPublicKey) -> bytes:
+    payload = _jws.decode(token, key, algorithms=[algorithm])
+    assert isinstance(payload, bytes)
+    return payload
