@@ -1,0 +1,57 @@
+"""A program's rules for points and stamps: limits, intervals, budgets, and whose day it is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import zoneinfo
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+Amount = Annotated[int, msgspec.Meta(gt=0, le=2**53 - 1)]
+Allowance = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+
+
+class UnitRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What limits awards in one unit. `budget` bounds all awards of the program, ever."""
+
+    per_member_day: Allowance | None = None
+    interval_s: Annotated[int, msgspec.Meta(ge=0, le=30 * 86_400)] = 0
+    budget: Allowance | None = None
+
+
+class ProgramSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The `settings` of a program."""
+
+    points: UnitRules = UnitRules()
+    stamps: UnitRules = UnitRules()
+
+    def rules(self, unit: str) -> UnitRules:
+        """The rules of `points` or `stamps`."""
+        return self.points if unit == "points" else self.stamps
+
+
+class Program(NamedTuple):
+    """What the award path needs to know of a program."""
+
+    id: str
+    time_zone: str
+    settings: ProgramSettings
+
+
+@functools.lru_cache(maxsize=512)
+def zone(name: str) -> zoneinfo.ZoneInfo:
+    """The time zone of this IANA name; zoneinfo.ZoneInfoNotFoundError or ValueError if none."""
+    return zoneinfo.ZoneInfo(name)
+
+
+@functools.lru_cache(maxsize=4096)
+def _day(name: str, quarter_hour: int) -> str:
+    moment = dt.datetime.fromtimestamp(quarter_hour * 900, zone(name))
+    return moment.strftime("%Y%m%d")
+
+
+def day(time_zone: str, now_ms: int) -> str:
+    """The calendar day at `now_ms` in a time zone, `20260131`; offsets are whole quarter hours."""
+    return _day(time_zone, now_ms // 900_000)

@@ -1,0 +1,106 @@
+"""Every Redis key and stream, as functions.
+
+The hash tag in braces is the partition: all keys of one Lua call share it, so the same code runs on
+one server and on a cluster. Award state also carries the partition's generation: a rebuild writes
+beside the old state and raises the generation to switch.
+"""
+
+from __future__ import annotations
+
+AWARD_PARTITIONS = 16
+CLICK_PARTITIONS = 8
+
+
+# Awards: `{a07}`.
+
+
+def award_stream(partition: int) -> str:
+    """The stream of points and stamps events; entry ids are `generation-firstsequence`."""
+    return f"{{a{partition:02d}}}:ev"
+
+
+def award_head(partition: int) -> str:
+    """Hash: `gen` generation, `seq` last sequence, `open` 1 or 0."""
+    return f"{{a{partition:02d}}}:head"
+
+
+def award_balances(partition: int, generation: int) -> str:
+    """Hash: `program:member:p|s` available and `…:hp|hs` held; the account's existence."""
+    return f"{{a{partition:02d}}}:{generation}:bal"
+
+
+def award_marker(partition: int, generation: int, scope: bytes) -> bytes:
+    """String with a TTL: the answer that was given for one idempotency key."""
+    return b"{a%02d}:%d:i:%b" % (partition, generation, scope)
+
+
+def award_limits(partition: int, generation: int, day: str) -> str:
+    """Hash with a TTL: amounts awarded on one day of the program's time zone, and stamp times."""
+    return f"{{a{partition:02d}}}:{generation}:lim:{day}"
+
+
+def award_last_stamp(partition: int, generation: int) -> str:
+    """Hash: `program:member` → milliseconds of the last stamp, for the minimum interval."""
+    return f"{{a{partition:02d}}}:{generation}:last"
+
+
+def award_budget(partition: int, generation: int) -> str:
+    """Hash: `program:kind` → what is left of the lease on the program's budget."""
+    return f"{{a{partition:02d}}}:{generation}:lease"
+
+
+def award_reversed(partition: int, generation: int) -> str:
+    """Hash: award id → total reversed so far."""
+    return f"{{a{partition:02d}}}:{generation}:rev"
+
+
+def award_holds(partition: int, generation: int) -> str:
+    """Hash: hold id → `program:member:kind:amount` while it is open."""
+    return f"{{a{partition:02d}}}:{generation}:hold"
+
+
+def award_hold_expiries(partition: int, generation: int) -> str:
+    """Sorted set: hold id by expiry in milliseconds."""
+    return f"{{a{partition:02d}}}:{generation}:exp"
+
+
+# Clicks: `{c3}`.
+
+
+def click_stream(partition: int) -> str:
+    """The stream of click batches."""
+    return f"{{c{partition}}}:ev"
+
+
+def click_counts(partition: int) -> str:
+    """Hash: `link_id:class` → clicks since the link was made, this partition's share."""
+    return f"{{c{partition}}}:n"
+
+
+def click_marks(partition: int, boot: int, chunk: int) -> str:
+    """Bitmap with a TTL: which batches of a boot were applied (65,536 batches a chunk)."""
+    return f"{{c{partition}}}:b:{boot}:{chunk}"
+
+
+def premint(click_id: str) -> str:
+    """String with a TTL: a click that the API made beforehand."""
+    return f"{{p:{click_id}}}"
+
+
+def link_cap(link_id: str) -> str:
+    """Counter: redirects that were admitted on a capped link."""
+    return f"{{{link_id}}}:cap"
+
+
+# Links: one tag, so that a snapshot and its announcement are one call.
+
+LINK_CHANGES = "{links}:changes"
+BOOTS = "boots"
+
+
+def link_snapshot(slug: str) -> str:
+    """Hash: `v` version, `b` snapshot (empty: deleted)."""
+    return f"{{links}}:{slug}"
+
+
+LINK_CAPS_REACHED = "{links}:caps"  # stream: `l` link id, one entry when a cap is reached

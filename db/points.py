@@ -1,0 +1,317 @@
+"""Points and stamps: decided in Redis, one Lua call per partition and turn.
+
+`Points` gathers what the requests of one event-loop turn ask of a partition and sends it as one
+call of at most 64 items; while a call is out, the next one fills. What the script said of an item
+is its `Outcome`; errors of the whole call reach each of its items.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from core import errors, events, ids
+from core.settings import Settings
+from db import keys, redis
+
+ITEMS_MAX: Final = 64
+STALE_TRIES: Final = 3
+CALLS_OUT_MAX: Final = 2
+
+# Statuses of db/lua/points_state.lua.
+DONE, REPLAYED = 0, 1
+REFUSALS: Final[dict[int, tuple[type[errors.StampgateError], str]]] = {
+    2: (errors.IdempotencyKeyReused, ""),
+    3: (errors.MemberNotFound, ""),
+    4: (errors.LimitReached, "The member's limit for the day leaves {}."),
+    5: (errors.LimitReached, "The next one is possible in {} ms."),
+    6: (errors.BudgetExhausted, ""),
+    7: (errors.InsufficientBalance, "The balance is {}."),
+    8: (errors.BalanceNegative, "The balance is {}."),
+    9: (errors.BalanceTooLarge, ""),
+    10: (errors.HoldNotOpen, ""),
+    11: (errors.ReversalTooLarge, "At most {} is left."),
+}
+UNKNOWN_MEMBER: Final = 3
+BUDGET: Final = 6
+
+
+class Item(NamedTuple):
+    """One thing to decide. `marker` is the idempotency scope; an empty hash means no key."""
+
+    op: str
+    account: str
+    amount: int
+    body_hash: bytes
+    facts: bytes
+    marker: bytes
+    related: str = ""
+    bound: int = 0
+    day: str = ""
+    limit: int = -1
+    interval_ms: int = 0
+    has_budget: bool = False
+
+
+class Decision(NamedTuple):
+    """What was decided, now or the first time. Ids are made of it."""
+
+    generation: int
+    sequence: int
+    balance: int
+    at_ms: int
+    amount: int
+    remainder: int
+    account: str
+    is_replay: bool
+
+
+class Outcome(NamedTuple):
+    """The script's answer to one item: a status, and the text that goes with it."""
+
+    status: int
+    text: bytes
+
+    def decision(self) -> Decision:
+        """The decision, or the refusal as the error that the API answers."""
+        if self.status > REPLAYED:
+            kind, detail = REFUSALS[self.status]
+            raise kind(detail.format(self.text.decode()) if detail else None)
+        generation, sequence, balance, at_ms, amount, remainder, account = self.text.split(b" ")
+        return Decision(
+            int(generation), int(sequence), int(balance), int(at_ms), int(amount), int(remainder),
+            account.decode(), self.status == REPLAYED,
+        )  # fmt: skip
+
+
+class _Waiting(NamedTuple):
+    item: Item
+    future: asyncio.Future[Outcome]
+
+
+class _Partition:
+    """What this process knows of a partition, and what waits for it."""
+
+    __slots__ = ("calls_out", "generation", "number", "queue", "seen", "stale_tries")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.generation = -1
+        self.seen = 0
+        self.queue: collections.deque[_Waiting] = collections.deque()
+        self.calls_out = 0
+        self.stale_tries = 0
+
+
+class Points:
+    """The process's way to the award partitions, over one multiplexed connection."""
+
+    def __init__(self, connection: redis.Connection, settings: Settings) -> None:
+        self._redis = connection
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._partitions = [_Partition(number) for number in range(keys.AWARD_PARTITIONS)]
+        self._dirty: list[_Partition] = []
+        self._is_armed = False
+        self._waiting = 0
+        self._now_ms = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.batch_sizes: list[int] = []
+
+    def submit(self, partition: int, item: Item, now_ms: int) -> asyncio.Future[Outcome]:
+        """Queue an item for the next call. Raises OverCapacity; the future fails with
+        Unavailable, NotOpen (nothing happened) or OutcomeUnknown."""
+        if self._waiting >= self._settings.award_pending_max:
+            raise errors.OverCapacity
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        state = self._partitions[partition]
+        state.queue.append(_Waiting(item, future))
+        self._waiting += 1
+        self._now_ms = now_ms
+        self._wake(state)
+        return future
+
+    async def open_accounts(self, program_id: str, member_ids: Iterable[str]) -> None:
+        """Open the accounts of members at zero; ones that exist keep their balance."""
+        fields: dict[int, list[str]] = collections.defaultdict(list)
+        for member_id in member_ids:
+            partition = ids.partition_of(program_id, member_id, keys.AWARD_PARTITIONS)
+            for unit in events.UNIT_LETTERS:
+                fields[partition].append(events.account_field(program_id, member_id, unit))
+        await asyncio.gather(*(self._open(number, names) for number, names in fields.items()))
+
+    async def balances(self, program_id: str, member_id: str) -> dict[str, tuple[int, int]] | None:
+        """Available and held per unit, or None when Redis knows no such account."""
+        number = ids.partition_of(program_id, member_id, keys.AWARD_PARTITIONS)
+        state = self._partitions[number]
+        names = [events.account_field(program_id, member_id, unit) for unit in events.UNIT_LETTERS]
+        for _ in range(STALE_TRIES):
+            generation = await self._refresh(state)
+            values = await self._redis.call(
+                "HMGET", keys.award_balances(number, generation), *names, *(n + "h" for n in names)
+            )
+            if values[0] is not None:
+                break
+        else:
+            return None
+        half = len(names)
+        return {
+            unit: (int(values[i] or 0), int(values[half + i] or 0))
+            for i, unit in enumerate(events.UNIT_LETTERS)
+        }
+
+    async def _open(self, number: int, names: list[str]) -> None:
+        state = self._partitions[number]
+        for _ in range(STALE_TRIES):
+            generation = await self._generation(state)
+            reply = await self._redis.run(
+                redis.POINTS_OPEN,
+                (keys.award_head(number), keys.award_balances(number, generation)),
+                (generation, *names),
+            )
+            if reply[0] == b"DONE":
+                return
+            if reply[0] == b"CLOSED":
+                break
+            state.generation = int(reply[1])
+        state.generation = -1
+        raise errors.NotOpen
+
+    async def _generation(self, state: _Partition) -> int:
+        return state.generation if state.generation >= 0 else await self._refresh(state)
+
+    async def _refresh(self, state: _Partition) -> int:
+        """Ask Redis for the partition's generation; NotOpen when it has none."""
+        value = await self._redis.call("HGET", keys.award_head(state.number), "gen")
+        if value is None:
+            state.generation = -1
+            raise errors.NotOpen
+        self._enter(state, int(value))
+        return state.generation
+
+    @staticmethod
+    def _enter(state: _Partition, generation: int) -> None:
+        """A new generation counts on from its own head: what was seen of the old one is void."""
+        if generation != state.generation:
+            state.generation, state.seen = generation, 0
+
+    def _wake(self, state: _Partition) -> None:
+        if state.calls_out < CALLS_OUT_MAX and state not in self._dirty:
+            self._dirty.append(state)
+            if not self._is_armed:
+                self._is_armed = True
+                self._loop.call_soon(self._launch)
+
+    def _launch(self) -> None:
+        self._is_armed = False
+        dirty, self._dirty = self._dirty, []
+        for state in dirty:
+            if state.generation < 0:
+                state.calls_out += 1
+                task = self._loop.create_task(self._refresh_then_send(state))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            elif state.queue:
+                self._send(state)
+
+    async def _refresh_then_send(self, state: _Partition) -> None:
+        try:
+            await self._refresh(state)
+        except errors.StampgateError as error:
+            self._fail(self._take(state, len(state.queue)), error)
+        finally:
+            state.calls_out -= 1
+        if state.queue:
+            self._wake(state)
+
+    @staticmethod
+    def _take(state: _Partition, count: int) -> list[_Waiting]:
+        return [state.queue.popleft() for _ in range(min(count, len(state.queue)))]
+
+    def _send(self, state: _Partition) -> None:
+        batch = self._take(state, ITEMS_MAX)
+        call_keys, arguments = self._pack(state, [waiting.item for waiting in batch])
+        try:
+            reply = self._redis.run(redis.POINTS, call_keys, arguments)
+        except errors.StampgateError as error:
+            self._fail(batch, error)
+            return
+        state.calls_out += 1
+        self.batch_sizes.append(len(batch))
+        reply.add_done_callback(lambda done: self._answered(state, batch, done))
+
+    def _pack(self, state: _Partition, items: list[Item]) -> tuple[list[str | bytes], list[Any]]:
+        number, generation = state.number, state.generation
+        call_keys = _state_keys(number, generation)
+        call_keys.extend(keys.award_marker(number, generation, item.marker) for item in items)
+        positions: dict[str, int] = {"": 0}
+        arguments: list[Any] = [
+            generation, state.seen, self._now_ms, self._settings.stream_high_water,
+            self._settings.idempotency_ttl_s * 1000, len(items),
+        ]  # fmt: skip
+        for item in items:
+            if item.day not in positions:
+                call_keys.append(keys.award_limits(number, generation, item.day))
+                positions[item.day] = len(call_keys)
+            arguments += (
+                item.op, item.account, item.amount, item.body_hash, item.facts, item.related,
+                item.bound, positions[item.day], item.limit, item.interval_ms,
+                1 if item.has_budget else 0,
+            )  # fmt: skip
+        return call_keys, arguments
+
+    def _answered(
+        self, state: _Partition, batch: list[_Waiting], done: asyncio.Future[Any]
+    ) -> None:
+        state.calls_out -= 1
+        error = done.exception()
+        if error is not None:
+            self._fail(batch, error)
+        else:
+            self._apply(state, batch, done.result())
+        if state.queue:
+            self._wake(state)
+
+    def _apply(self, state: _Partition, batch: list[_Waiting], reply: list[Any]) -> None:
+        verdict = reply[0]
+        if verdict == b"DONE":
+            state.stale_tries = 0
+            self._waiting -= len(batch)
+            for waiting, (status, text) in zip(batch, reply[1:], strict=True):
+                if status == DONE:
+                    state.seen = max(state.seen, int(text.split(b" ", 2)[1]))
+                if not waiting.future.done():
+                    waiting.future.set_result(Outcome(status, text))
+        elif verdict == b"STALE" and state.stale_tries < STALE_TRIES:
+            state.stale_tries += 1
+            self._enter(state, int(reply[1]))
+            state.queue.extendleft(reversed(batch))
+        elif verdict == b"FULL":
+            self._fail(batch, errors.OverCapacity("The event stream is full"))
+        else:
+            if verdict == b"ROLLED_BACK":
+                # Acknowledged events are missing: close, so that the flusher rebuilds.
+                _ = self._redis.call("HSET", keys.award_head(state.number), "open", "0")
+            state.generation = -1
+            self._fail(batch, errors.NotOpen())
+
+    def _fail(self, batch: list[_Waiting], error: BaseException) -> None:
+        self._waiting -= len(batch)
+        for waiting in batch:
+            if not waiting.future.done():
+                waiting.future.set_exception(error)
+
+
+def _state_keys(number: int, generation: int) -> list[str | bytes]:
+    return [
+        keys.award_head(number),
+        keys.award_stream(number),
+        keys.award_balances(number, generation),
+        keys.award_holds(number, generation),
+        keys.award_hold_expiries(number, generation),
+        keys.award_reversed(number, generation),
+        keys.award_last_stamp(number, generation),
+        keys.award_budget(number, generation),
+    ]
