@@ -48,6 +48,8 @@ StampgateError                     500 internal_error
 Malformed (a ValueError)           never an answer by itself
 ├── BadSetting
 ├── BadKeyRing
+├── BadSignature
+├── BadTask
 ├── BadId
 └── BadClickId
     └── ForgedClickId
@@ -278,6 +280,14 @@ class BadSetting(Malformed):
 
 class BadKeyRing(Malformed):
     """The key ring cannot be used; the message never contains key material."""
+
+
+class BadSignature(Malformed):
+    """The message was not signed with any of the secrets, or not lately."""
+
+
+class BadTask(Malformed):
+    """No task of ours has this name and payload."""
 
 
 class BadId(Malformed):

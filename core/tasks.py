@@ -1,0 +1,50 @@
+"""What goes through the outbox: tasks, and which actor on which queue performs them.
+
+A task carries ids only. Its actor reads the state again and does nothing when the work is done, so
+a task may be sent any number of times.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from core.errors import BadTask
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The base of all tasks."""
+
+
+class DeliverWebhook(Task, frozen=True):
+    """Send a webhook delivery to its endpoint."""
+
+    delivery_id: str
+
+
+class Route(NamedTuple):
+    """Where a task goes; the actor's name is also the task's name in the outbox."""
+
+    queue: str
+    actor: str
+
+
+TASKS: Final[dict[type[Task], Route]] = {
+    DeliverWebhook: Route(queue="default", actor="deliver_webhook"),
+}
+
+_TYPES: Final = {route.actor: task for task, route in TASKS.items()}
+
+
+def dump(task: Task) -> tuple[str, bytes]:
+    """The task's name and its JSON payload."""
+    return TASKS[type(task)].actor, msgspec.json.encode(task)
+
+
+def load(name: str, payload: bytes) -> Task:
+    """The task that `dump` wrote, or BadTask."""
+    try:
+        return msgspec.json.decode(payload, type=_TYPES[name])
+    except (KeyError, msgspec.DecodeError) as error:
+        raise BadTask(f"{name}: {error}") from None
