@@ -24,7 +24,8 @@ StampgateError                     500 internal_error
 │   ├── AwardNotFound              404 award_not_found
 │   ├── HoldNotFound               404 hold_not_found
 │   ├── EndpointNotFound           404 webhook_endpoint_not_found
-│   └── DeliveryNotFound           404 webhook_delivery_not_found
+│   ├── DeliveryNotFound           404 webhook_delivery_not_found
+│   └── DeadLetterNotFound         404 dead_letter_not_found
 ├── MethodNotAllowed               405 method_not_allowed
 ├── Conflict                       409 conflict
 │   ├── SlugTaken                  409 slug_taken
@@ -184,6 +185,10 @@ class EndpointNotFound(NotFound, code="webhook_endpoint_not_found"):
 
 class DeliveryNotFound(NotFound, code="webhook_delivery_not_found"):
     """There is no such webhook delivery in this program."""
+
+
+class DeadLetterNotFound(NotFound, code="dead_letter_not_found"):
+    """There is no such dead letter."""
 
 
 class MethodNotAllowed(StampgateError, code="method_not_allowed", status=405):

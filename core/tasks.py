@@ -23,6 +23,12 @@ class DeliverWebhook(Task, frozen=True):
     delivery_id: str
 
 
+class PublishLink(Task, frozen=True):
+    """Publish a link's snapshot again, should the one right after its commit have failed."""
+
+    link_id: str
+
+
 class Route(NamedTuple):
     """Where a task goes; the actor's name is also the task's name in the outbox."""
 
@@ -32,6 +38,7 @@ class Route(NamedTuple):
 
 TASKS: Final[dict[type[Task], Route]] = {
     DeliverWebhook: Route(queue="default", actor="deliver_webhook"),
+    PublishLink: Route(queue="default", actor="publish_link"),
 }
 
 _TYPES: Final = {route.actor: task for task, route in TASKS.items()}
