@@ -1,0 +1,149 @@
+"""Servers and databases for every test: real ones, thrown away after the run.
+
+`STAMPGATE_TEST_DATABASE_URL`, `…_REDIS_URL` and `…_QUEUE_URL` name servers to use instead; their
+role must be allowed to create databases, and what those Redis databases hold is flushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+import redis as redis_py
+from redis.asyncio import Redis
+
+from db.migrate import migrate
+from deploy.local.postgres import DatabaseUrls
+from deploy.local.servers import Servers, throwaway
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+TEMPLATE = f"stampgate_template_{WORKER}"
+GIVEN = {
+    name: os.environ.get(f"STAMPGATE_TEST_{name}")
+    for name in ("DATABASE_URL", "REDIS_URL", "QUEUE_URL")
+}
+
+for variable in [name for name in os.environ if name.startswith("STAMPGATE_")]:
+    if not variable.startswith("STAMPGATE_TEST_"):
+        del os.environ[variable]
+
+
+def refuse_the_internet(event: str, arguments: tuple[object, ...]) -> None:
+    """Audit hook: tests speak to Unix sockets and to this machine only."""
+    if event == "socket.connect":
+        address = arguments[1]
+        if isinstance(address, tuple) and address[0] not in {"127.0.0.1", "::1", "localhost"}:
+            message = f"a test reached for {address[0]}"
+            raise RuntimeError(message)
+
+
+sys.addaudithook(refuse_the_internet)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The servers of this test process."""
+    with throwaway() as running:
+        yield running
+
+
+class Databases:
+    """The databases of the test server: how to reach one, and who may make one."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._given = GIVEN["DATABASE_URL"]
+        self._servers: Servers | None = None
+        if self._given is None:
+            self._servers = request.getfixturevalue("servers")
+
+    def urls(self, database: str) -> DatabaseUrls:
+        """One database for our three roles, or for the one that was given."""
+        if self._servers is not None:
+            return self._servers.postgres.urls(database)
+        url = urlunsplit(urlsplit(self._given or "")._replace(path=f"/{database}"))
+        return DatabaseUrls(app=url, migrate=url, flush=url)
+
+    async def create(self, database: str, template: str = "template1") -> None:
+        """Make it anew as a copy of `template`."""
+        owner = "OWNER stampgate_owner" if self._servers is not None else ""
+        await self._execute(
+            f"DROP DATABASE IF EXISTS {database} WITH (FORCE)",
+            f"CREATE DATABASE {database} TEMPLATE {template} {owner}",
+        )
+
+    async def drop(self, database: str) -> None:
+        """Remove it, whoever is still connected."""
+        await self._execute(f"DROP DATABASE {database} WITH (FORCE)")
+
+    async def _execute(self, *statements: str) -> None:
+        url = self._given
+        if self._servers is not None:
+            url = self._servers.postgres.url("postgres", "postgres")
+        db = await asyncpg.connect(url)
+        try:
+            for statement in statements:
+                await db.execute(statement)
+        finally:
+            await db.close()
+
+
+@pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
+    """The test server with a migrated template database."""
+    made = Databases(request)
+
+    async def make() -> None:
+        await made.create(TEMPLATE)
+        await migrate(made.urls(TEMPLATE).migrate)
+
+    asyncio.run(make())
+    yield made
+    asyncio.run(made.drop(TEMPLATE))
+
+
+@pytest.fixture
+async def database(databases: Databases) -> AsyncIterator[DatabaseUrls]:
+    """A fresh migrated database for this test alone: `.app`, `.migrate` and `.flush` addresses."""
+    name = f"stampgate_test_{WORKER}"
+    await databases.create(name, TEMPLATE)
+    yield databases.urls(name)
+    await databases.drop(name)
+
+
+def flushed(url: str) -> str:
+    with redis_py.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+def given_redis(name: str) -> str | None:
+    """The given server's logical database for this test process."""
+    given = GIVEN[name]
+    number = WORKER.removeprefix("gw")
+    if given is None or given.startswith("unix:"):
+        return given and f"{given}?db={number}"
+    return urlunsplit(urlsplit(given)._replace(path=f"/{number}"))
+
+
+@pytest.fixture
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """The state server, empty."""
+    return flushed(given_redis("REDIS_URL") or request.getfixturevalue("servers").redis_url)
+
+
+@pytest.fixture
+def queue_url(request: pytest.FixtureRequest) -> str:
+    """The queue server, empty."""
+    return flushed(given_redis("QUEUE_URL") or request.getfixturevalue("servers").queue_url)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A redis-py client of the empty state server; it answers in bytes."""
+    async with Redis.from_url(redis_url) as client:
+        yield client
