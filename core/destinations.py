@@ -1,6 +1,6 @@
 """Where a link may lead: destinations are checked and normalized once, when the link is saved.
 
-The stored form is pure ASCII with canonical macros, so that at the click nothing can fail.
+The stored form is ASCII around canonical macros, so that at the click nothing can fail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HEAD = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]*))?")
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{0,9}))?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LOCAL_NAME = re.compile(r"(?:.*\.)?(?:localhost|local|internal)")
@@ -33,7 +34,7 @@ _CARRIES_CLICK_ID = re.compile(
     r"[?&]([^=&?#{}]+)=(?:[^&#{}]|\{[^{}]*\})*?\{_?click_id(?:[:|][^{}]*)?\}"
 )
 # A second `?` that begins a pair, as pasted links often have: `?a=1?b=2`.
-_DOUBLE_QUESTION_MARK = re.compile(r"(=[^&/?]*)\?(?=[^&=/?]+=)")
+_DOUBLE_QUESTION_MARK = re.compile(r"(=[^&=/?]*)\?(?=[^&=/?]+=)")
 
 
 def validate(text: str, own_hosts: Collection[str] = (), allow: Collection[str] = ()) -> str:
@@ -56,7 +57,7 @@ def validate(text: str, own_hosts: Collection[str] = (), allow: Collection[str] 
     pieces[0] = rest
     pieces[::2] = map(_ascii, pieces[::2])
     pieces[1::2] = (f"{{{inside}}}" for inside in pieces[1::2])
-    stored = f"{scheme}://{_authority(authority, own_hosts, allow)}{''.join(pieces)}"
+    stored = f"{scheme}://{_authority(scheme, authority, own_hosts, allow)}{''.join(pieces)}"
     if len(stored) > LENGTH_MAX:
         raise errors.InvalidDestination(f"the destination is longer than {LENGTH_MAX} characters")
     return stored
@@ -131,7 +132,7 @@ def append_path(url: str, suffix: str) -> str:
 def clean_path(suffix: str) -> str:
     """A request's path suffix, percent-encoded as it came, without empty and dot segments."""
     segments = re.split(r"[/\\]", unquote(suffix))
-    kept = [quote(part, safe="!$&'()*+,;=:@") for part in segments if part not in {"", ".", ".."}]
+    kept = [macros.encode_segment(part) for part in segments if part not in {"", ".", ".."}]
     return "/".join(kept) + ("/" if kept and suffix.endswith("/") else "")
 
 
@@ -146,22 +147,23 @@ def _head(literal: str) -> tuple[str, str, str]:
     raise errors.InvalidDestination("the destination must be an absolute http or https URL")
 
 
-def _authority(authority: str, own_hosts: Collection[str], allow: Collection[str]) -> str:
+def _authority(
+    scheme: str, authority: str, own_hosts: Collection[str], allow: Collection[str]
+) -> str:
     if "@" in authority:
         raise errors.InvalidDestination("the destination must not contain a user name or password")
     found = _HOST_PORT.fullmatch(authority)
     if found is None:
         raise errors.InvalidDestination("the destination has no valid host")
     host, address = _host(found[1])
-    port = found[2] or ""
-    if port and not 0 < int(port[:6]) < 65_536:
+    port = int(found[2] or _DEFAULT_PORTS[scheme])
+    if not 0 < port < 65_536:
         raise errors.InvalidDestination("the destination's port is out of range")
-    normalized = f"{host}:{int(port)}" if port else host
-    if host in own_hosts or normalized in own_hosts:
+    if host in own_hosts or f"{host}:{port}" in own_hosts:
         raise errors.InvalidDestination("the destination leads back to this gateway")
     if _is_private(host, address) and not _is_allowed(host, address, allow):
         raise errors.InvalidDestination("the destination is a private or local address")
-    return normalized
+    return host if port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
 
 
 def _host(text: str) -> tuple[str, _Address | None]:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from core import classes, destinations, errors, macros
+from core import classes, destinations, errors, macros, useragents
 
 # The parameter each affiliate network carries its publisher's click reference in.
 NETWORKS = {
@@ -42,9 +42,6 @@ Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$(?!\n)"
 Host = Annotated[str, Meta(pattern=r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$(?!\n)", max_length=253)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Few = Meta(max_length=32)
-Device = Literal["mobile", "tablet", "desktop", "other"]
-System = Literal["ios", "android", "windows", "macos", "linux", "other"]
-Browser = Literal["chrome", "safari", "firefox", "edge", "opera", "samsung", "other"]
 NetworkName = Literal[
     "admitad", "vcommission", "tune", "cuelinks", "impact", "cj", "awin", "rakuten"
 ]
@@ -70,9 +67,9 @@ class When(
     0–23, both in `timezone`; `after` is inclusive, `before` is not.
     """
 
-    device: Annotated[tuple[Device, ...], Few] = ()
-    os: Annotated[tuple[System, ...], Few] = ()
-    browser: Annotated[tuple[Browser, ...], Few] = ()
+    device: Annotated[tuple[useragents.Device, ...], Few] = ()
+    os: Annotated[tuple[useragents.System, ...], Few] = ()
+    browser: Annotated[tuple[useragents.Browser, ...], Few] = ()
     lang: Annotated[tuple[Language, ...], Few] = ()
     country: Annotated[tuple[Country, ...], Meta(max_length=250)] = ()
     query: Annotated[dict[Name, Line | None], Few] = {}

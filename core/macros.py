@@ -119,6 +119,11 @@ def raw(value: str) -> str:
     return quote(visible.encode("utf-8", "replace"), safe=_RAW_SAFE)
 
 
+def encode_segment(value: str) -> str:
+    """`value` as one segment of a path, which leaves more characters as they are."""
+    return quote(value.encode("utf-8", "replace"), safe="!$&'()*+,;=:@")
+
+
 def canonical(text: str) -> str:
     """The template with the field's other spellings, `[[subid]]` or `{sub_id_1}`, made ours."""
     braced = _DOUBLE_BRACKETS.sub(r"{\1}", text)
