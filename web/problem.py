@@ -1,0 +1,166 @@
+"""Bodies: what a request must be to be decoded, how a reply and an error are written.
+
+A body is decoded once, by msgspec, into the type that the route names. Two things that msgspec
+lets pass are looked for afterwards: a key that stands twice in one object (the two readers of a
+body could take different ones), and U+0000 in a text (which PostgreSQL cannot store).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+from multidict import MultiMapping
+
+from core import errors
+from core.errors import InvalidJson, InvalidRequest, MethodNotAllowed, StampgateError, Unauthorized
+
+T = TypeVar("T")
+
+PROBLEM_TYPE: Final = "urn:stampgate:error:"
+JSON: Final = "application/json"
+PROBLEM_JSON: Final = "application/problem+json"
+
+_encode: Final = msgspec.json.Encoder().encode
+_PATH: Final = re.compile(r"^(?P<detail>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+)]|\[\.\.\.]")
+
+
+def reply(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """`value` as JSON."""
+    return web.Response(
+        body=_encode(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def problem(error: StampgateError, request_id: str = "") -> web.Response:
+    """The error as RFC 9457 problem details, with the headers that its status asks for."""
+    document: dict[str, object] = {
+        "type": PROBLEM_TYPE + error.code,
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+    }
+    if error.errors:
+        document["errors"] = error.errors
+    headers = {"Cache-Control": "no-store"}
+    if request_id:
+        headers["Request-Id"] = request_id
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allow)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    return web.Response(
+        body=_encode(document), status=error.status, headers=headers, content_type=PROBLEM_JSON
+    )
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The body as the decoder's type, or raise InvalidJson (400) or InvalidRequest (422)."""
+    try:
+        if not body.isascii():
+            body.decode()
+        value = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        _refuse_bad_json(body)
+        raise _invalid_request(str(error), "pointer") from None
+    except msgspec.DecodeError as error:
+        raise InvalidJson(str(error)) from None
+    except UnicodeDecodeError:
+        raise InvalidJson("The body is not UTF-8.") from None
+    except RecursionError:
+        raise InvalidJson("The body is nested too deeply.") from None
+    if _may_repeat_a_key(body) and _has_nul(_strict(body)):
+        raise InvalidRequest("A text contains the character U+0000.")
+    return value
+
+
+def decode_query(kind: type[T], query: MultiMapping[str]) -> T:
+    """The query parameters as `kind`, a Struct of optional texts and numbers; or InvalidRequest."""
+    values = dict(query)
+    if len(values) != len(query):
+        raise InvalidRequest("A query parameter is given twice.")
+    if any("\x00" in text for text in values.values()):
+        raise InvalidRequest("A query parameter contains the character U+0000.")
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid_request(str(error), "parameter") from None
+
+
+def internal(request_id: str = "") -> web.Response:
+    """The answer to a fault of ours: nothing of it is told."""
+    return problem(errors.StampgateError(), request_id)
+
+
+def _invalid_request(message: str, place: str) -> InvalidRequest:
+    match = _PATH.match(message)
+    detail, path = (match["detail"], match["path"]) if match else (message, None)
+    where = _pointer(path or "")
+    if place == "parameter":
+        where = where.removeprefix("/")
+    return InvalidRequest(message, errors=[{"detail": detail, place: where}])
+
+
+def _pointer(path: str) -> str:
+    """The JSON pointer of a msgspec path, as far as msgspec knows it (not the keys of a dict)."""
+    steps = []
+    for step in _STEP.finditer(path):
+        name = step[1] or step[2]
+        if name is None:
+            break
+        steps.append("/" + name.replace("~", "~0").replace("/", "~1"))
+    return "".join(steps)
+
+
+def _refuse_bad_json(body: bytes) -> None:
+    """The shape may be found wrong before the end of the body is seen; then that is not JSON."""
+    try:
+        msgspec.json.decode(body)
+    except msgspec.ValidationError:
+        return
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidJson(str(error)) from None
+    except RecursionError:
+        raise InvalidJson("The body is nested too deeply.") from None
+
+
+def _may_repeat_a_key(body: bytes) -> bool:
+    """False when all texts of the body, keys and values, differ: the usual small body."""
+    texts = body.split(b'"')[1::2]
+    return b"\\" in body or len(set(texts)) != len(texts)
+
+
+def _strict(body: bytes) -> Any:
+    try:
+        return json.loads(body, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise InvalidJson(str(error)) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("A key stands twice in an object.")
+    return members
+
+
+def _has_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\x00" in value
+        case list():
+            return any(map(_has_nul, value))
+        case dict():
+            return any(map(_has_nul, value)) or any(map(_has_nul, value.values()))
+        case _:
+            return False

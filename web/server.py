@@ -1,0 +1,200 @@
+"""How one of our processes serves HTTP: aiohttp's low-level server on a socket that we are given.
+
+`Protocol` is the seam for the fast lane: `serve(…, protocol=…)` takes a subclass of it. Errors
+that aiohttp finds itself (a malformed head, a fault in a handler) are answered here, as
+problem+json, and logged without the address of the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from aiohttp import http_exceptions, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
+
+from core.errors import BodyTooLarge, Refused, StampgateError
+from core.settings import Settings
+from web import problem
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Step = Callable[[], Awaitable[object]]
+
+# The kernel cuts it to net.core.somaxconn.
+BACKLOG: Final = 4096
+HEAD_LINE_MAX: Final = 8190
+HEADERS_MAX: Final = 128
+LINGERING_S: Final = 1.0
+# After the last accept, for a request that is on its way on a connection just opened.
+LAST_CALL_S: Final = 0.05
+
+log: Final = logging.getLogger("stampgate.server")
+
+
+class HeadTooLarge(Refused, code="head_too_large", status=431):
+    """The request line or a header is too long."""
+
+
+class Request(web.BaseRequest):
+    """A request that ends its connection when the server is about to stop."""
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays open after the answer."""
+        manager = self.protocol._manager  # noqa: SLF001 - the protocol's own back reference
+        stopping = isinstance(manager, Server) and manager.is_stopping
+        return not stopping and super().keep_alive
+
+
+class Protocol(RequestHandler):
+    """aiohttp's protocol, answering its own errors in our form."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's signature
+    ) -> web.StreamResponse:
+        """Answer an exception: ours by its own status, the parser's as 4xx, any other as 500."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer was already begun")
+        answer = problem.problem(_as_error(status, exc))
+        if answer.status == 500:
+            log.error("a request failed", exc_info=exc)
+        answer.force_close()
+        return answer
+
+
+class Server(web.Server):
+    """aiohttp's low-level server with the protocol class as a parameter."""
+
+    def __init__(
+        self, handler: Handler, *, protocol: type[RequestHandler] = Protocol, **options: Any
+    ) -> None:
+        super().__init__(handler, **options)
+        self._protocol = protocol
+        self.is_stopping = False
+
+    def __call__(self) -> RequestHandler:
+        """A protocol for one connection."""
+        return self._protocol(self, loop=self._loop, **self._kwargs)
+
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> Request:
+        return Request(message, payload, protocol, writer, task, self._loop)
+
+
+async def serve(
+    handler: Handler,
+    sock: socket.socket,
+    *,
+    settings: Settings,
+    protocol: type[RequestHandler] = Protocol,
+    on_start: Sequence[Step] = (),
+    on_stop: Sequence[Step] = (),
+) -> None:
+    """Serve until SIGTERM or SIGINT; then stop accepting, finish what came, run `on_stop`."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        for step in on_start:
+            await step()
+        await _serve_until(stop, handler, sock, settings, protocol)
+    finally:
+        for step in on_stop:
+            await step()
+
+
+async def read_body(request: web.BaseRequest, limit: int) -> bytes:
+    """The whole body, or raise BodyTooLarge as soon as it is known to exceed `limit` bytes."""
+    declared = request.content_length
+    if declared is not None and declared > limit:
+        raise BodyTooLarge(f"The body may have {limit} bytes.")
+    content = request.content
+    if content.is_eof():
+        body = content.read_nowait()
+    else:
+        body = await _read_slowly(request, limit)
+    if len(body) > limit:
+        raise BodyTooLarge(f"The body may have {limit} bytes.")
+    return body
+
+
+async def _read_slowly(request: web.BaseRequest, limit: int) -> bytes:
+    """Read what has yet to arrive; stops at the first chunk that goes beyond `limit`."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    body = bytearray()
+    while len(body) <= limit and (chunk := await request.content.readany()):
+        body += chunk
+    return bytes(body)
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    handler: Handler,
+    sock: socket.socket,
+    settings: Settings,
+    protocol: type[RequestHandler],
+) -> None:
+    server = Server(
+        handler,
+        protocol=protocol,
+        access_log=None,
+        tcp_keepalive=True,
+        keepalive_timeout=settings.keepalive_timeout_s,
+        lingering_time=LINGERING_S,
+        max_line_size=HEAD_LINE_MAX,
+        max_field_size=HEAD_LINE_MAX,
+        max_headers=HEADERS_MAX,
+        auto_decompress=False,
+    )
+    # aiohttp waits this long for handlers, then again for those it has cancelled; the other half
+    # of the time belongs to `on_stop`.
+    runner = web.ServerRunner(server, shutdown_timeout=settings.shutdown_timeout_s / 4)
+    await runner.setup()
+    site = web.SockSite(runner, sock, backlog=BACKLOG)
+    try:
+        await site.start()
+        # What lives now lives on: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        await stop.wait()
+        server.is_stopping = True
+        await site.stop()
+        await asyncio.sleep(LAST_CALL_S)
+    finally:
+        await runner.cleanup()
+
+
+def _as_error(status: int, exc: BaseException | None) -> StampgateError:
+    match exc:
+        case StampgateError():
+            return exc
+        case http_exceptions.LineTooLong():
+            return HeadTooLarge()
+        case http_exceptions.HttpProcessingError() | web.RequestPayloadError():
+            return Refused()
+        case _ if 400 <= status < 500:
+            return Refused()
+        case _:
+            return StampgateError()
