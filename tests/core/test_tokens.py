@@ -1,0 +1,246 @@
+import base64
+import json
+from typing import Any
+
+import jwt
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import keyring, tokens
+from core.errors import InvalidRequest, TokenExpired, TokenInvalid
+
+NOW_S = 1_700_000_000
+RING = keyring.generate(0, bytes(range(96)))
+KID = RING.active_token
+KEY = keyring.private_key(RING.token[KID])
+CLAIMS: dict[str, Any] = {
+    "iss": "stampgate",
+    "sub": "till 4",
+    "iat": NOW_S,
+    "exp": NOW_S + 60,
+    "scope": "awards:write",
+    "program": "prg_1",
+}
+
+
+def issued(ring: keyring.KeyRing = RING, ttl_s: int = 60) -> str:
+    return tokens.issue(
+        ring,
+        program_id="prg_1",
+        subject="till 4",
+        scopes=["members:read", "awards:write"],
+        now_s=NOW_S,
+        ttl_s=ttl_s,
+        token_id="tok_1",
+    )
+
+
+def signed(claims: object, headers: dict[str, Any] | None = None) -> str:
+    payload = msgspec.json.encode(claims)
+    return jwt.PyJWS().encode(payload, KEY, "EdDSA", headers={"kid": KID} | (headers or {}))
+
+
+def with_header(token: str, header: bytes) -> str:
+    encoded = base64.urlsafe_b64encode(header).rstrip(b"=").decode()
+    return ".".join([encoded, *token.split(".")[1:]])
+
+
+def rsa_ring() -> keyring.KeyRing:
+    private = rsa.generate_private_key(65537, 2048)
+    key = keyring.TokenKey(
+        alg="RS256",
+        public_pem=private.public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        .decode(),
+        private_pem=private.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        ).decode(),
+    )
+    return msgspec.structs.replace(RING, token=RING.token | {"rsa": key}, active_token="rsa")
+
+
+def test_an_issued_token_names_its_principal() -> None:
+    assert tokens.verify(RING, issued(), NOW_S) == tokens.Principal(
+        program_id="prg_1",
+        subject="till 4",
+        scopes=frozenset({"members:read", "awards:write"}),
+        expires_s=NOW_S + 60,
+        token_id="tok_1",
+    )
+
+
+def test_rs256_works_as_well_and_old_keys_stay_valid() -> None:
+    ring = rsa_ring()
+    assert tokens.verify(ring, issued(ring), NOW_S).subject == "till 4"
+    assert tokens.verify(ring, issued(RING), NOW_S).subject == "till 4"
+    with pytest.raises(TokenInvalid):
+        tokens.verify(RING, issued(ring), NOW_S)
+
+
+def test_a_token_without_a_program_is_for_platform_staff() -> None:
+    token = tokens.issue(
+        RING,
+        program_id=None,
+        subject="ops",
+        scopes=[tokens.PLATFORM],
+        now_s=NOW_S,
+        ttl_s=60,
+        token_id="tok_2",
+    )
+    assert tokens.verify(RING, token, NOW_S).program_id is None
+    with pytest.raises(TokenInvalid):
+        tokens.verify(RING, signed(CLAIMS | {"program": None}), NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("program_id", "scopes"), [("prg_1", ["awards:*"]), (None, ["awards:write"]), (None, [])]
+)
+def test_a_token_that_would_not_verify_is_not_issued(
+    program_id: str | None, scopes: list[str]
+) -> None:
+    with pytest.raises(InvalidRequest):
+        tokens.issue(
+            RING,
+            program_id=program_id,
+            subject="x",
+            scopes=scopes,
+            now_s=NOW_S,
+            ttl_s=60,
+            token_id="tok_3",
+        )
+
+
+def test_a_token_expires_also_when_it_is_remembered() -> None:
+    verifier = tokens.Verifier(RING)
+    token = issued(ttl_s=60)
+    last_s = NOW_S + 60 + tokens.LEEWAY_S - 1
+    assert verifier.verify(token, NOW_S) is verifier.verify(token, last_s)
+    with pytest.raises(TokenExpired):
+        verifier.verify(token, last_s + 1)
+
+
+def test_only_so_many_tokens_are_remembered() -> None:
+    verifier = tokens.Verifier(RING, tokens_max=2)
+    several = [issued(ttl_s=ttl_s) for ttl_s in (60, 61, 62)]
+    first, *others = [verifier.verify(token, NOW_S) for token in several]
+    again = [verifier.verify(token, NOW_S) for token in reversed(several)]
+    assert again[0] is others[1]
+    assert again[1] is others[0]
+    assert again[2] is not first
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "elsewhere"},
+        {"iss": None},
+        {"sub": ""},
+        {"sub": 7},
+        {"exp": None},
+        {"exp": "never"},
+        {"exp": 1e300},
+        {"iat": None},
+        {"iat": NOW_S + tokens.LEEWAY_S + 1},
+        {"nbf": NOW_S + tokens.LEEWAY_S + 1},
+        {"scope": ["awards:write"]},
+        {"program": 1},
+    ],
+)
+def test_claims_that_do_not_hold_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(TokenInvalid):
+        tokens.verify(RING, signed(CLAIMS | changes), NOW_S)
+
+
+@pytest.mark.parametrize("claim", ["iss", "sub", "iat", "exp"])
+def test_a_missing_claim_is_refused(claim: str) -> None:
+    claims = {name: value for name, value in CLAIMS.items() if name != claim}
+    with pytest.raises(TokenInvalid):
+        tokens.verify(RING, signed(claims), NOW_S)
+
+
+@pytest.mark.parametrize("payload", [[], "text", 1, None])
+def test_a_payload_that_is_no_object_is_refused(payload: object) -> None:
+    with pytest.raises(TokenInvalid):
+        tokens.verify(RING, signed(payload), NOW_S)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"kid": "other"},
+        {"kid": f"{KID}\0"},
+        {"kid": f"../{KID}"},
+        {"jku": "https://attacker.example/keys"},
+        {"jwk": {"kty": "OKP"}},
+        {"x5u": "https://attacker.example/cert"},
+        {"crit": ["exp"]},
+        {"typ": "JWE"},
+    ],
+)
+def test_a_header_that_points_elsewhere_is_refused(headers: dict[str, Any]) -> None:
+    with pytest.raises(TokenInvalid):
+        tokens.verify(RING, signed(CLAIMS, headers), NOW_S)
+
+
+def test_an_unsigned_token_is_refused() -> None:
+    header = json.dumps({"alg": "none", "kid": KID}).encode()
+    body = with_header(signed(CLAIMS), header).rpartition(".")[0]
+    for token in (f"{body}.", body, with_header(signed(CLAIMS), header)):
+        with pytest.raises(TokenInvalid):
+            tokens.verify(RING, token, NOW_S)
+
+
+def test_a_public_key_is_not_a_shared_secret() -> None:
+    ring = rsa_ring()
+    header = {"alg": "HS256", "kid": "rsa", "typ": "JWT"}
+    parts = [json.dumps(header).encode(), json.dumps(CLAIMS).encode()]
+    body = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    mac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
+    signature = base64.urlsafe_b64encode(mac.sign(body, ring.token["rsa"].public_pem.encode()))
+    with pytest.raises(TokenInvalid):
+        tokens.verify(ring, f"{body.decode()}.{signature.rstrip(b'=').decode()}", NOW_S)
+
+
+def test_the_header_does_not_choose_the_algorithm() -> None:
+    ring = rsa_ring()
+    for alg, kid in (("RS256", KID), ("EdDSA", "rsa"), ("RS512", "rsa")):
+        header = json.dumps({"alg": alg, "kid": kid}).encode()
+        with pytest.raises(TokenInvalid):
+            tokens.verify(ring, with_header(issued(ring), header), NOW_S)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "..",
+        "a.b.c",
+        "\u0661.\u0661.\u0661",
+        "\udc80",
+        issued() + "x" * tokens.TOKEN_BYTES_MAX,
+        with_header(issued(), b"[" * 3000),
+        with_header(issued(), b"[" * 2500),
+    ],
+)
+def test_what_is_not_a_token_is_refused(token: str) -> None:
+    with pytest.raises(TokenInvalid):
+        tokens.verify(RING, token, NOW_S)
+
+
+@given(st.data())
+def test_a_changed_character_is_refused(data: st.DataObject) -> None:
+    token = issued()
+    # The last character of the signature holds padding bits that carry nothing.
+    place = data.draw(st.integers(0, len(token) - 2))
+    other = data.draw(st.sampled_from("AQgw_-019z").filter(lambda char: char != token[place]))
+    with pytest.raises(TokenInvalid):
+        tokens.verify(RING, token[:place] + other + token[place + 1 :], NOW_S)
