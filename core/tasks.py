@@ -1,6 +1,6 @@
 """What goes through the outbox: tasks, and which actor on which queue performs them.
 
-A task carries ids only. Its actor reads the state again and does nothing when the work is done, so
+A task only names what to look at. Its actor reads the state again and does nothing when the work is done, so
 a task may be sent any number of times.
 """
 
@@ -24,9 +24,13 @@ class DeliverWebhook(Task, frozen=True):
 
 
 class PublishLink(Task, frozen=True):
-    """Publish a link's snapshot again, should the one right after its commit have failed."""
+    """Publish again what is under a slug, should the one right after the commit have failed.
 
-    link_id: str
+    A link that is gone can't tell its slug, so the task does; `version` is the one that was drawn.
+    """
+
+    slug: str
+    version: int
 
 
 class Route(NamedTuple):
