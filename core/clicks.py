@@ -41,6 +41,25 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     is_unlocked: bool = False
 
 
+class Premint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A click that the API made beforehand, as it waits in Redis for its visit; msgpack."""
+
+    program_id: str
+    link_id: str
+    slug: str
+    member_id: str | None = None
+    parameters: dict[str, str] | None = None
+
+
+encode_premint = msgspec.msgpack.Encoder().encode
+_decode_premint = msgspec.msgpack.Decoder(Premint).decode
+
+
+def decode_premint(packed: bytes) -> Premint:
+    """The click of a Redis value, or msgspec.DecodeError."""
+    return _decode_premint(packed)
+
+
 def query_pairs(query: str) -> Pairs:
     """The decoded parameters of a raw query string, at most PARAMETERS_MAX of them."""
     few = "&".join(query.split("&", PARAMETERS_MAX)[:PARAMETERS_MAX])
