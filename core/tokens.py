@@ -152,6 +152,7 @@ class Verifier:
             header = msgspec.convert(jwt.get_unverified_header(token), _Header)
             algorithm, key = self._keys[header.kid]
             return msgspec.json.decode(_payload(token, algorithm, key), type=_Claims)
+        # Not every PyJWT turns the RecursionError of a deeply nested header into its own error.
         except (jwt.PyJWTError, msgspec.DecodeError, KeyError, ValueError, RecursionError):
             raise TokenInvalid from None
 
