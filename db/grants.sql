@@ -28,6 +28,8 @@ BEGIN
             ledger_transaction, hold TO stampgate_flush;
         GRANT UPDATE ON click_daily, click_boot, stream_checkpoint, award_partition, account, hold,
             installation, budget_lease TO stampgate_flush;
+        -- The right to lock an endpoint against deletion while deliveries to it are stored.
+        GRANT UPDATE (updated_at) ON webhook_endpoint TO stampgate_flush;
         EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO stampgate_flush', current_database());
     END IF;
 END

@@ -20,7 +20,7 @@ def award_stream(partition: int) -> str:
 
 
 def award_head(partition: int) -> str:
-    """Hash: `gen` generation, `seq` last sequence, `open` 1 or 0."""
+    """Hash: `gen` generation, `seq` last sequence, `open` 1 or 0, `run` the server's run id then."""
     return f"{{a{partition:02d}}}:head"
 
 

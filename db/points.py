@@ -249,7 +249,7 @@ class Points:
         positions: dict[str, int] = {"": 0}
         arguments: list[Any] = [
             generation, state.seen, self._now_ms, self._settings.stream_high_water,
-            self._settings.idempotency_ttl_s * 1000, len(items),
+            self._settings.idempotency_ttl_s * 1000, self._redis.run_id, len(items),
         ]  # fmt: skip
         for item in items:
             if item.day not in positions:
@@ -302,6 +302,11 @@ class Points:
         for waiting in batch:
             if not waiting.future.done():
                 waiting.future.set_exception(error)
+
+
+def marker(program_id: str, caller: str, subject: str, key: str) -> bytes:
+    """The idempotency scope of a key; the subject is the member, or the hold that is closed."""
+    return f"{program_id}:{caller}:{subject}:{key}".encode()
 
 
 def _state_keys(number: int, generation: int) -> list[str | bytes]:

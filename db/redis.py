@@ -57,11 +57,20 @@ class Script:
 
 POINTS: Final = Script("points_state", "points_award", "points_spend", "points_commit")
 POINTS_OPEN: Final = Script("points_open")
+POINTS_HEAD: Final = Script("points_head")
 CLICK_BATCH: Final = Script("click_batch")
 CLICK_CAP: Final = Script("click_cap")
 CLICK_VISIT: Final = Script("click_visit")
 LINK_PUBLISH: Final = Script("link_publish")
-SCRIPTS: Final = (POINTS, POINTS_OPEN, CLICK_BATCH, CLICK_CAP, CLICK_VISIT, LINK_PUBLISH)
+SCRIPTS: Final = (
+    POINTS,
+    POINTS_OPEN,
+    POINTS_HEAD,
+    CLICK_BATCH,
+    CLICK_CAP,
+    CLICK_VISIT,
+    LINK_PUBLISH,
+)
 
 
 class Address(NamedTuple):
@@ -144,6 +153,8 @@ class Connection:
         self._is_lost = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self.reconnects = 0
+        #: Changes when the server restarts or another one takes its place.
+        self.run_id = ""
 
     @classmethod
     async def open(
@@ -299,7 +310,8 @@ class Connection:
             self._enqueue(_pack(command), None, self._loop.create_future())
             for command in self._greeting()
         ]
-        await asyncio.gather(*greetings)
+        replies = await asyncio.gather(*greetings)
+        self.run_id = _run_id(replies[-1])
         self._is_up.set()
 
     def _greeting(self) -> list[tuple[Argument, ...]]:
@@ -310,7 +322,11 @@ class Connection:
             commands.append(("AUTH", *user, address.password))
         if address.database:
             commands.append(("SELECT", address.database))
-        return [*commands, *(("SCRIPT", "LOAD", script.source) for script in SCRIPTS), ("PING",)]
+        return [
+            *commands,
+            *(("SCRIPT", "LOAD", script.source) for script in SCRIPTS),
+            ("INFO", "server"),
+        ]
 
     async def _watch(self) -> None:
         """Return when the connection is lost, or when its oldest command is past the deadline."""
@@ -321,6 +337,13 @@ class Connection:
             if self._calls and self._loop.time() - self._calls[0].sent_at > self._deadline_s:
                 log.warning("redis connection: no reply within %.1f s", self._deadline_s)
                 return
+
+
+def _run_id(info: bytes) -> str:
+    for line in info.decode().splitlines():
+        if line.startswith("run_id:"):
+            return line.removeprefix("run_id:")
+    raise ReplyError("INFO server names no run_id")
 
 
 async def ping(connection: Connection) -> float:

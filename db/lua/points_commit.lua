@@ -1,6 +1,6 @@
 -- Decide the items in order, then write: the stream entry first, so that what fails fails whole.
 local function read_item(position)
-    local at = 6 + (position - 1) * 11
+    local at = 7 + (position - 1) * 11
     return {
         op = ARGV[at + 1], field = ARGV[at + 2], amount = tonumber(ARGV[at + 3]), hash = ARGV[at + 4],
         facts = ARGV[at + 5], related = ARGV[at + 6], bound = tonumber(ARGV[at + 7]),
@@ -29,7 +29,7 @@ local function decide(item)
 end
 
 local answers = {'DONE'}
-for position = 1, tonumber(ARGV[6]) do
+for position = 1, tonumber(ARGV[7]) do
     answers[position + 1] = decide(read_item(position))
 end
 if #events == 0 then return answers end

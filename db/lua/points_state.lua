@@ -6,14 +6,16 @@
 --       5 hold expiries    6 reversed totals   7 last stamps      8 budget leases
 --       9 … 8+n markers, one an item; then the limit hashes that items name by position
 -- ARGV  1 generation       2 sequence that the caller has seen acknowledged
---       3 now (ms)         4 stream high water (entries)   5 marker ttl (ms)   6 n, items
---       then 11 an item: operation, account field, amount, body hash (16 bytes), facts (msgpack),
+--       3 now (ms)         4 stream high water (entries)   5 marker ttl (ms)
+--       6 run id of the server, as the caller knows it: a head that was opened on another run is
+--         closed, until the flusher has looked whether anything was lost
+--       7 n, items; then 11 an item: operation, account field, amount, body hash (16 bytes), facts (msgpack),
 --       related id, bound, position of the limit hash (0: none), limit a day, interval (ms), budget 0|1
 -- Returns {'CLOSED'} | {'STALE', generation} | {'ROLLED_BACK', sequence} | {'FULL'}, having done
 --       nothing, or {'DONE', {status, text}…}; text of statuses 0 and 1 is
 --       'generation sequence balance now amount remainder account'
-local head = redis.call('HMGET', KEYS[1], 'gen', 'seq', 'open')
-if not head[1] or head[3] ~= '1' then return {'CLOSED'} end
+local head = redis.call('HMGET', KEYS[1], 'gen', 'seq', 'open', 'run')
+if not head[1] or head[3] ~= '1' or head[4] ~= ARGV[6] then return {'CLOSED'} end
 if head[1] ~= ARGV[1] then return {'STALE', head[1]} end
 local sequence = tonumber(head[2])
 if sequence < tonumber(ARGV[2]) then return {'ROLLED_BACK', head[2]} end

@@ -6,7 +6,6 @@ CREATE TABLE installation (
     singleton boolean PRIMARY KEY DEFAULT true CONSTRAINT installation_is_single CHECK (singleton),
     award_partitions smallint NOT NULL CONSTRAINT award_partitions_fit CHECK (award_partitions BETWEEN 1 AND 256),
     click_partitions smallint NOT NULL CONSTRAINT click_partitions_fit CHECK (click_partitions BETWEEN 1 AND 64),
-    redis_run_id text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO installation (award_partitions, click_partitions) VALUES (16, 8);
@@ -143,12 +142,10 @@ CREATE TABLE click_daily (
 
 -- How far the dense sequence of each redirector boot has been seen: the difference is lost clicks.
 CREATE TABLE click_boot (
-    boot integer NOT NULL,
-    epoch_day date NOT NULL,
+    boot integer PRIMARY KEY,
     highest bigint NOT NULL,
     stored bigint NOT NULL,
-    last_click_at timestamptz NOT NULL,
-    PRIMARY KEY (boot, epoch_day)
+    last_click_at timestamptz NOT NULL
 );
 
 CREATE TABLE address_salt (
@@ -186,6 +183,7 @@ CREATE TABLE account (
     CONSTRAINT account_is_unique UNIQUE (program_id, role, member_id, unit, partition)
 );
 CREATE INDEX account_by_member ON account (member_id) WHERE member_id <> '';
+CREATE INDEX account_by_partition ON account (partition);
 
 CREATE TABLE ledger_transaction (
     partition smallint NOT NULL,
@@ -197,6 +195,7 @@ CREATE TABLE ledger_transaction (
     unit text COLLATE "C" NOT NULL,
     amount bigint NOT NULL,
     balance bigint NOT NULL,
+    remainder bigint NOT NULL,
     caller text COLLATE "C" NOT NULL,
     idempotency_key text COLLATE "C" NOT NULL,
     body_hash bytea NOT NULL,
@@ -209,7 +208,7 @@ CREATE TABLE ledger_transaction (
     PRIMARY KEY (partition, generation, sequence)
 );
 CREATE INDEX ledger_transaction_by_member ON ledger_transaction (member_id, generation, sequence);
-CREATE INDEX ledger_transaction_by_related ON ledger_transaction (related) WHERE related IS NOT NULL;
+CREATE INDEX ledger_transaction_reversal ON ledger_transaction (partition, related) WHERE type = 'reversal';
 CREATE INDEX ledger_transaction_by_time ON ledger_transaction USING brin (recorded_at);
 
 CREATE TABLE posting (

@@ -1,0 +1,272 @@
+"""From the streams to PostgreSQL, exactly once: one transaction applies entries of several streams
+and moves their checkpoints, each by compare-and-set, so that a late twin changes nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+import asyncpg
+import msgspec
+
+from core import errors, events
+from db import click_rows, ledger
+from db.pg import Db
+
+
+class CheckpointMoved(errors.StampgateError, code="checkpoint_moved"):
+    """Another flusher has moved on; what was applied here is rolled back."""
+
+
+class Entry(NamedTuple):
+    """A stream entry: its id and its packed payload."""
+
+    id: str
+    payload: bytes
+
+
+class Portion(NamedTuple):
+    """What one transaction takes from one stream, after the checkpoint `since`."""
+
+    stream: str
+    since: str
+    entries: list[Entry]
+
+
+class Poison(NamedTuple):
+    """An event that cannot be applied, to be set aside."""
+
+    stream: str
+    entry_id: str
+    position: int
+    payload: bytes
+    error: str
+
+
+class Applied(NamedTuple):
+    """What a transaction did."""
+
+    clicks: int
+    inserted_clicks: int
+    points: int
+    poisons: int
+
+
+MOVE_CHECKPOINTS: Final = """
+UPDATE stream_checkpoint c SET last_id = u.next, updated_at = now()
+  FROM unnest($1::text[], $2::text[], $3::text[]) AS u (stream, since, next)
+ WHERE c.stream = u.stream AND c.last_id = u.since
+"""
+MOVE_SEQUENCES: Final = """
+UPDATE award_partition p SET sequence = u.sequence
+  FROM unnest($1::smallint[], $2::bigint[]) AS u (partition, sequence)
+ WHERE p.partition = u.partition
+"""
+SET_ASIDE: Final = """
+INSERT INTO quarantine (stream, entry_id, position, payload, error)
+SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bytea[], $5::text[])
+    ON CONFLICT DO NOTHING
+"""
+STAGE: Final = """
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_click (
+    LIKE click, boot integer, sequence bigint
+) ON COMMIT DELETE ROWS
+"""
+INSERT_CLICKS: Final = """
+WITH inserted AS (
+    INSERT INTO click
+    SELECT DISTINCT ON (day, click_id)
+           day, click_id, program_id, link_id, clicked_at, class, reasons, address_hash, country,
+           device, system, browser, user_agent, referrer, privacy_signal, member_id, variant,
+           parameters
+      FROM staged_click ORDER BY day, click_id
+        ON CONFLICT (day, click_id) DO NOTHING
+ RETURNING day, click_id, program_id, link_id, class, device, country, variant
+), rolled AS (
+    INSERT INTO click_daily AS d (link_id, day, class, device, country, variant, program_id, clicks)
+    SELECT link_id, day, class, device, coalesce(country, ''), coalesce(variant, ''),
+           min(program_id), count(*)
+      FROM inserted GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
+        ON CONFLICT (link_id, day, class, device, country, variant)
+           DO UPDATE SET clicks = d.clicks + excluded.clicks
+), booted AS (
+    INSERT INTO click_boot AS b (boot, highest, stored, last_click_at)
+    SELECT s.boot, max(s.sequence), count(*), max(s.clicked_at)
+      FROM inserted i
+      JOIN (SELECT DISTINCT day, click_id, boot, sequence, clicked_at FROM staged_click) s
+     USING (day, click_id)
+     WHERE s.boot IS NOT NULL GROUP BY s.boot ORDER BY s.boot
+        ON CONFLICT (boot) DO UPDATE
+           SET highest = greatest(b.highest, excluded.highest),
+               stored = b.stored + excluded.stored,
+               last_click_at = greatest(b.last_click_at, excluded.last_click_at)
+)
+SELECT count(*) FROM inserted
+"""
+KEEP_SALT: Final = "INSERT INTO address_salt (day, salt) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+FIND_SALT: Final = "SELECT salt FROM address_salt WHERE day = $1"
+
+# What one bad event raises, in our code or in PostgreSQL; a lost connection is none of these.
+REFUSALS: Final = (
+    ValueError,
+    OverflowError,
+    IndexError,
+    KeyError,
+    msgspec.DecodeError,
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+
+Announce = Callable[[Db, list[ledger.Placed], list[events.Click]], Awaitable[None]]
+
+
+class Flush:
+    """Applies portions. `announce` writes the outbox rows that events cause, in the transaction."""
+
+    def __init__(self, rows: click_rows.Rows, announce: Announce) -> None:
+        self._rows = rows
+        self._announce = announce
+        self._book = ledger.Book()
+
+    async def prepare(self, db: Db) -> None:
+        """Once per connection."""
+        await db.execute(STAGE)
+        self._book.forget()
+
+    async def apply(self, db: Db, portions: list[Portion]) -> Applied:
+        """Apply all entries or nothing; CheckpointMoved, a database error, or ValueError or
+        msgspec.DecodeError for an entry that `apply_singly` must take apart.
+        """
+        placed: list[ledger.Placed] = []
+        clicks: list[events.Click] = []
+        for portion in portions:
+            for entry in portion.entries:
+                if is_points(portion.stream):
+                    placed += place(portion.stream, entry, events.decode_points(entry.payload))
+                else:
+                    clicks += events.decode_clicks(entry.payload).clicks
+        try:
+            async with db.transaction():
+                await _move_checkpoints(db, portions)
+                inserted = await self._write(db, placed, clicks)
+                await _move_sequences(db, placed)
+        except BaseException:
+            self._book.forget()
+            raise
+        return Applied(len(clicks), inserted, len(placed), 0)
+
+    async def apply_singly(self, db: Db, portion: Portion) -> Applied:
+        """Apply the portion's one entry event by event; those that are refused are set aside."""
+        (entry,) = portion.entries
+        poisons: list[Poison] = []
+        placed: list[ledger.Placed] = []
+        total = Applied(0, 0, 0, 0)
+        async with db.transaction():
+            await _move_checkpoints(db, [portion])
+            for position, raw in enumerate(_take_apart(portion.stream, entry)):
+                try:
+                    async with db.transaction():
+                        points, clicks = _decode_one(portion.stream, entry, position, raw)
+                        inserted = await self._write(db, points, clicks)
+                except REFUSALS as error:
+                    self._book.forget()
+                    text = f"{type(error).__name__}: {error}"[:500]
+                    poisons.append(Poison(portion.stream, entry.id, position, raw, text))
+                else:
+                    placed += points
+                    total = total._replace(
+                        clicks=total.clicks + len(clicks),
+                        inserted_clicks=total.inserted_clicks + inserted,
+                        points=total.points + len(points),
+                    )
+            await _move_sequences(db, placed)
+            await _set_aside(db, poisons)
+        return total._replace(poisons=len(poisons))
+
+    async def _write(self, db: Db, placed: list[ledger.Placed], clicks: list[events.Click]) -> int:
+        inserted = 0
+        if clicks:
+            await self._know_salts(db, clicks)
+            row = self._rows.row
+            await db.copy_records_to_table(
+                "staged_click", records=[row(click) for click in clicks], columns=click_rows.COLUMNS
+            )
+            inserted = await db.fetchval(INSERT_CLICKS)
+            await db.execute("DELETE FROM staged_click")
+        if placed:
+            await self._book.post(db, placed)
+        await self._announce(db, placed, clicks)
+        return inserted
+
+    async def _know_salts(self, db: Db, clicks: list[events.Click]) -> None:
+        salts = self._rows.salts
+        for day in {self._rows.day(click) for click in clicks} - salts.keys():
+            await db.execute(KEEP_SALT, day, secrets.token_bytes(32))
+            salts[day] = await db.fetchval(FIND_SALT, day)
+
+
+def is_points(stream: str) -> bool:
+    """Whether a stream carries points events rather than clicks."""
+    return stream.startswith("{a")
+
+
+def partition_of(stream: str) -> int:
+    """The number in a stream's hash tag."""
+    return int(stream[2 : stream.index("}")])
+
+
+def place(
+    stream: str, entry: Entry, points: list[events.PointsEvent], offset: int = 0
+) -> list[ledger.Placed]:
+    """Give the events of an entry their sequence numbers: the entry's id names the first."""
+    generation, first = ledger.parse_key(entry.id)
+    partition = partition_of(stream)
+    return [
+        ledger.Placed(partition, generation, sequence, event)
+        for sequence, event in enumerate(points, first + offset)
+    ]
+
+
+def _take_apart(stream: str, entry: Entry) -> list[bytes]:
+    """The entry's events, packed; an entry that is no list is its own single event."""
+    try:
+        if is_points(stream):
+            return events.split_points(entry.payload)
+        return events.split_clicks(entry.payload)[2]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return [entry.payload]
+
+
+def _decode_one(
+    stream: str, entry: Entry, position: int, raw: bytes
+) -> tuple[list[ledger.Placed], list[events.Click]]:
+    if is_points(stream):
+        return place(stream, entry, [events.decode_points_event(raw)], position), []
+    return [], [events.decode_click(raw)]
+
+
+async def _move_checkpoints(db: Db, portions: list[Portion]) -> None:
+    moved = await db.execute(
+        MOVE_CHECKPOINTS,
+        [portion.stream for portion in portions],
+        [portion.since for portion in portions],
+        [portion.entries[-1].id for portion in portions],
+    )
+    if moved != f"UPDATE {len(portions)}":
+        raise CheckpointMoved
+
+
+async def _move_sequences(db: Db, placed: list[ledger.Placed]) -> None:
+    highest: dict[int, int] = {}
+    for item in placed:
+        highest[item.partition] = max(item.sequence, highest.get(item.partition, 0))
+    if highest:
+        await db.execute(MOVE_SEQUENCES, list(highest), list(highest.values()))
+
+
+async def _set_aside(db: Db, poisons: list[Poison]) -> None:
+    if poisons:
+        await db.execute(SET_ASIDE, *(list(column) for column in zip(*poisons, strict=True)))

@@ -1,0 +1,228 @@
+"""The ledger: events become transactions and postings, and balances follow in the same commit."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final, NamedTuple
+
+from core import events, ids
+from db.pg import Db
+
+# What each event moves, as (source role, destination role, is it the remainder). `issued` and
+# `redeemed` are the program's, one account per partition; the others are the member's.
+LEGS: Final[dict[str, tuple[tuple[str, str, bool], ...]]] = {
+    "award": (("issued", "available", False),),
+    "reversal": (("available", "issued", False),),
+    "spend": (("available", "redeemed", False),),
+    "hold": (("available", "held", False),),
+    "capture": (("held", "redeemed", False), ("held", "available", True)),
+    "release": (("held", "available", False),),
+    "expire": (("held", "available", False),),
+}
+MEMBER_ROLES: Final = frozenset({"available", "held"})
+
+TRANSACTION_COLUMNS: Final = (
+    "partition", "generation", "sequence", "type", "program_id", "member_id", "unit", "amount",
+    "balance", "remainder", "caller", "idempotency_key", "body_hash", "related", "reason",
+    "reference", "occurred_at", "recorded_at", "expires_at",
+)  # fmt: skip
+POSTING_COLUMNS: Final = (
+    "partition", "generation", "sequence", "ordinal", "source_id", "destination_id", "unit",
+    "amount",
+)  # fmt: skip
+
+MAKE_ACCOUNTS: Final = """
+INSERT INTO account (program_id, role, member_id, unit, partition)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[])
+ ORDER BY 1, 2, 3, 4, 5
+    ON CONFLICT DO NOTHING
+"""
+FIND_ACCOUNTS: Final = """
+SELECT a.program_id, a.role, a.member_id, a.unit, a.partition, a.id
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[])
+       AS k (program_id, role, member_id, unit, partition)
+  JOIN account a USING (program_id, role, member_id, unit, partition)
+"""
+# Sorted, so that two transactions lock accounts in the same order.
+MOVE_BALANCES: Final = """
+WITH change AS (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS c (id, amount) ORDER BY id
+), locked AS (
+    SELECT account.id FROM account JOIN change USING (id) ORDER BY account.id FOR UPDATE OF account
+)
+UPDATE account SET balance = balance + change.amount
+  FROM change WHERE account.id = change.id
+"""
+OPEN_HOLDS: Final = """
+INSERT INTO hold (partition, generation, sequence, id, program_id, member_id, unit, amount, state,
+                  expires_at, updated_at)
+SELECT t.partition, t.generation, t.sequence, u.id, t.program_id, t.member_id, t.unit, t.amount,
+       'open', t.expires_at, t.recorded_at
+  FROM unnest($1::smallint[], $2::integer[], $3::bigint[], $4::text[])
+       AS u (partition, generation, sequence, id)
+  JOIN ledger_transaction t USING (partition, generation, sequence)
+"""
+CLOSE_HOLDS: Final = """
+UPDATE hold SET state = u.state, captured = u.captured, updated_at = u.at
+  FROM unnest($1::smallint[], $2::integer[], $3::bigint[], $4::text[], $5::bigint[],
+              $6::timestamptz[]) AS u (partition, generation, sequence, state, captured, at)
+ WHERE hold.partition = u.partition AND hold.generation = u.generation
+   AND hold.sequence = u.sequence AND hold.state = 'open'
+"""
+CLOSED_STATES: Final = {"capture": "captured", "release": "released", "expire": "expired"}
+
+# Each finds rows only where an invariant is broken.
+IMBALANCES: Final = """
+SELECT a.id, a.balance, coalesce(sum(e.amount), 0)::bigint AS entries
+  FROM account a LEFT JOIN ledger_entry e ON e.account_id = a.id
+ GROUP BY a.id, a.balance
+HAVING a.balance <> coalesce(sum(e.amount), 0)
+ LIMIT 100
+"""
+SUM_OF_BALANCES: Final = """
+SELECT unit, sum(balance)::bigint AS total FROM account GROUP BY unit HAVING sum(balance) <> 0
+"""
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+Account = tuple[str, str, str, str, int]
+
+
+class Placed(NamedTuple):
+    """A points event and where it was decided."""
+
+    partition: int
+    generation: int
+    sequence: int
+    event: events.PointsEvent
+
+
+def at(ms: int) -> dt.datetime:
+    """Unix milliseconds as a moment; OverflowError beyond the calendar."""
+    return _EPOCH + dt.timedelta(milliseconds=ms)
+
+
+class Book:
+    """Writes events to the ledger; remembers account ids, which never change."""
+
+    def __init__(self) -> None:
+        self._ids: dict[Account, int] = {}
+
+    def forget(self) -> None:
+        """After a rollback: accounts made in it are gone."""
+        self._ids.clear()
+
+    async def post(self, db: Db, placed: list[Placed]) -> None:
+        """Write the transactions, postings, balances and holds of these events, in order."""
+        transactions, moves = [], []
+        for item in placed:
+            transaction = _transaction(item)
+            transactions.append(transaction)
+            moves.extend(_moves(item, *transaction[4:7]))
+        accounts = {side for _, source, destination, _ in moves for side in (source, destination)}
+        await self._know(db, [account for account in accounts if account not in self._ids])
+        known = self._ids
+        changes: dict[int, int] = {}
+        postings = []
+        for where, source, destination, amount in moves:
+            source_id, destination_id = known[source], known[destination]
+            postings.append((*where, source_id, destination_id, source[3], amount))
+            changes[source_id] = changes.get(source_id, 0) - amount
+            changes[destination_id] = changes.get(destination_id, 0) + amount
+        await db.copy_records_to_table(
+            "ledger_transaction", records=transactions, columns=TRANSACTION_COLUMNS
+        )
+        await db.copy_records_to_table("posting", records=postings, columns=POSTING_COLUMNS)
+        await db.execute(MOVE_BALANCES, list(changes), list(changes.values()))
+        await _keep_holds(db, placed)
+
+    async def _know(self, db: Db, missing: list[Account]) -> None:
+        if not missing:
+            return
+        columns = [list(column) for column in zip(*missing, strict=True)]
+        await db.execute(MAKE_ACCOUNTS, *columns)
+        for row in await db.fetch(FIND_ACCOUNTS, *columns):
+            self._ids[row[0], row[1], row[2], row[3], row[4]] = row[5]
+
+
+def _transaction(item: Placed) -> tuple[Any, ...]:
+    event = item.event
+    facts = event.facts
+    program_id, member_id, unit = events.parse_account(event.account)
+    if facts.type not in LEGS:
+        raise ValueError(f"unknown event type {facts.type!r}")
+    return (
+        item.partition, item.generation, item.sequence, facts.type, program_id, member_id, unit,
+        event.amount, event.balance, event.remainder, facts.caller, facts.idempotency_key,
+        facts.body_hash, facts.related, facts.reason, facts.reference, at(facts.occurred_at_ms),
+        at(facts.recorded_at_ms), None if facts.expires_at_ms is None else at(facts.expires_at_ms),
+    )  # fmt: skip
+
+
+Move = tuple[tuple[int, int, int, int], Account, Account, int]
+
+
+def _moves(item: Placed, program_id: str, member_id: str, unit: str) -> list[Move]:
+    moves: list[Move] = []
+    for source, destination, is_remainder in LEGS[item.event.facts.type]:
+        amount = item.event.remainder if is_remainder else item.event.amount
+        if amount > 0:
+            sides = [
+                (program_id, role, member_id if role in MEMBER_ROLES else "", unit, item.partition)
+                for role in (source, destination)
+            ]
+            where = (item.partition, item.generation, item.sequence, len(moves))
+            moves.append((where, sides[0], sides[1], amount))
+    return moves
+
+
+async def _keep_holds(db: Db, placed: list[Placed]) -> None:
+    opened = [item for item in placed if item.event.facts.type == "hold"]
+    closed = [item for item in placed if item.event.facts.type in CLOSED_STATES]
+    if opened:
+        await db.execute(
+            OPEN_HOLDS,
+            [item.partition for item in opened],
+            [item.generation for item in opened],
+            [item.sequence for item in opened],
+            [hold_id(item) for item in opened],
+        )
+    if closed:
+        related = [parse_key(item.event.facts.related or "") for item in closed]
+        await db.execute(
+            CLOSE_HOLDS,
+            [item.partition for item in closed],
+            [generation for generation, _ in related],
+            [sequence for _, sequence in related],
+            [CLOSED_STATES[item.event.facts.type] for item in closed],
+            [item.event.amount if item.event.facts.type == "capture" else 0 for item in closed],
+            [at(item.event.facts.recorded_at_ms) for item in closed],
+        )
+
+
+def hold_id(item: Placed) -> str:
+    """The API's id of a hold, made of where and when it was decided."""
+    return ids.event_id(
+        "hold",
+        ids.EventRef(
+            item.partition, item.generation, item.sequence, item.event.facts.recorded_at_ms
+        ),
+    )
+
+
+def parse_key(text: str) -> tuple[int, int]:
+    """`generation-sequence` → both numbers; ValueError for another text."""
+    generation, _, sequence = text.partition("-")
+    return int(generation), int(sequence)
+
+
+async def check(db: Db) -> list[str]:
+    """What is wrong with the ledger, in words; empty when every invariant holds."""
+    problems = [
+        f"unit {row['unit']}: balances sum to {row['total']}, not 0"
+        for row in await db.fetch(SUM_OF_BALANCES)
+    ]
+    problems += [
+        f"account {row['id']}: balance {row['balance']}, entries {row['entries']}"
+        for row in await db.fetch(IMBALANCES)
+    ]
+    return problems
