@@ -21,7 +21,7 @@ Pairs = tuple[tuple[str, str], ...]
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """One request for a link. What is unknown or was not looked up is empty.
 
-    `path` is clean (`destinations.clean_path`), `visitor_key` anything that stays the same for a
+    `path` comes from `destinations.clean_path`, `visitor_key` anything that stays the same for a
     visitor, `member_ref` our opaque id of the member. `privacy_signal`: Sec-GPC or DNT was sent.
     """
 

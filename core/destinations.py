@@ -121,18 +121,19 @@ def merge_query(
     return _joined(base, [*present, *added], fragment)
 
 
-def append_path(url: str, suffix: str) -> str:
+def append_path(url: str, path: str) -> str:
     """`url` with a clean path (see `clean_path`) behind its own, before query and fragment."""
-    if not suffix:
+    if not path:
         return url
     base, query, fragment = _split(url)
-    return _joined(f"{base.rstrip('/')}/{suffix}", [query] if query else [], fragment)
+    longer = f"{base.rstrip('/')}/{macros.encode_path(path)}"
+    return _joined(longer, [query] if query else [], fragment)
 
 
 def clean_path(suffix: str) -> str:
-    """A request's path suffix, percent-encoded as it came, without empty and dot segments."""
+    """A request's path suffix, decoded, without empty and dot segments."""
     segments = re.split(r"[/\\]", unquote(suffix))
-    kept = [macros.encode_segment(part) for part in segments if part not in {"", ".", ".."}]
+    kept = [segment for segment in segments if segment not in {"", ".", ".."}]
     return "/".join(kept) + ("/" if kept and suffix.endswith("/") else "")
 
 

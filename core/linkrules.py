@@ -111,7 +111,9 @@ def location(link: Link, decision: Decision, visit: clicks.Visit, click_id: str)
         return link.fallback
     if decision.template is None:
         return b""
-    if link.kind != RULES and not visit.path:
+    if link.kind == STATIC and not visit.path:
+        return link.location_prefix
+    if link.kind == SPLICE and not visit.path:
         return link.location_prefix + click_id.encode("ascii") + link.location_suffix
     snapshot = link.snapshot
     pairs = clicks.shareable(visit.query, privacy_signal=visit.privacy_signal)

@@ -62,6 +62,8 @@ class Macro(msgspec.Struct, frozen=True, array_like=True):
         elif value and self.transform == "sha256":
             value = hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
         value = value or self.default
+        if self.name == "path" and self.is_raw:
+            return encode_path(value)
         return raw(value) if self.is_raw else encode(value)
 
 
@@ -119,9 +121,9 @@ def raw(value: str) -> str:
     return quote(visible.encode("utf-8", "replace"), safe=_RAW_SAFE)
 
 
-def encode_segment(value: str) -> str:
-    """`value` as one segment of a path, which leaves more characters as they are."""
-    return quote(value.encode("utf-8", "replace"), safe="!$&'()*+,;=:@")
+def encode_path(value: str) -> str:
+    """`value` as a path: nothing in it can begin a query or be decoded into a dot segment."""
+    return quote(value.encode("utf-8", "replace"), safe="/!$&'()*+,;=:@")
 
 
 def canonical(text: str) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core import macros
 
-VALUES = {"click_id": "0abc", "sub1": "A b/ü", "status": "", "device": "mobile"}
+VALUES = {"click_id": "0abc", "sub1": "A b/ü", "status": "", "device": "mobile", "path": "a b/?c"}
 # Lone surrogates too: that is how bytes that are not UTF-8 arrive from a request line.
 ANY_TEXT = st.text(st.characters(codec=None), max_size=40)
 FORBIDDEN = re.compile(r"[^\x21-\x7e]|[{}]")
@@ -30,6 +30,7 @@ def _render(template: str) -> str:
         ("{click_id}", "0abc"),
         ("a={sub1}", "a=A%20b%2F%C3%BC"),
         ("a={_sub1}", "a=Ab/%C3%BC"),
+        ("/{_path}?p={path}", "/a%20b/%3Fc?p=a%20b%2F%3Fc"),
         ("a={sub2|none given}", "a=none%20given"),
         ("a={sub1|none}", "a=A%20b%2F%C3%BC"),
         ("a={sub1:lower}", "a=a%20b%2F%C3%BC"),
@@ -62,7 +63,7 @@ def test_every_alias_leads_to_a_known_macro() -> None:
     value=ANY_TEXT,
     macro=st.builds(
         macros.Macro,
-        st.just("sub1"),
+        st.sampled_from(["sub1", "path"]),
         st.booleans(),
         ANY_TEXT,
         st.sampled_from(["", "lower", "sha256"]),
