@@ -18,7 +18,7 @@ _LANGUAGE = re.compile(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=([0
 Pairs = tuple[tuple[str, str], ...]
 
 
-class Visit(msgspec.Struct, frozen=True, kw_only=True):
+class Visit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request for a link. What is unknown or was not looked up is empty.
 
     `path` comes from `destinations.clean_path`, `visitor_key` anything that stays the same for a

@@ -23,7 +23,7 @@ _DEVICE_MACROS = frozenset({"device", "os", "browser"})
 _PLACE_MACROS = frozenset({"country", "region", "city"})
 
 
-class Link(msgspec.Struct, frozen=True, kw_only=True):
+class Link(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A snapshot made ready: for STATIC and SPLICE the Location is prefix + click id + suffix."""
 
     snapshot: links.Snapshot
@@ -40,7 +40,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     accepts_path: bool
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """Where a visit goes and why; `template` stands for `redirect` only, `reason` for closed."""
 
     outcome: Outcome

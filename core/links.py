@@ -159,7 +159,8 @@ class SnapshotVariant(msgspec.Struct, frozen=True, array_like=True):
     template: macros.Template
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+# gc=False here and in what it holds: they are trees, and the collector need not walk 100,000 of them.
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """All the redirector needs to know of a link; msgpack in Redis. Times are milliseconds.
 
     `protected` are the query parameters that carry the click id, which no visitor may replace.

@@ -44,7 +44,7 @@ _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f-\xa0\s]+")
 _RAW_SAFE = ":/?#[]@!$&'()*+,;=%"
 
 
-class Macro(msgspec.Struct, frozen=True, array_like=True):
+class Macro(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One placeholder; `name` is `query:NAME` for a query parameter."""
 
     name: str
@@ -70,7 +70,7 @@ class Macro(msgspec.Struct, frozen=True, array_like=True):
 CLICK_ID = Macro("click_id")
 
 
-class Template(msgspec.Struct, frozen=True, array_like=True):
+class Template(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Literal text and macros in order; no two literals stand side by side."""
 
     parts: tuple[str | Macro, ...]
