@@ -159,7 +159,7 @@ class SnapshotVariant(msgspec.Struct, frozen=True, array_like=True):
     template: macros.Template
 
 
-# gc=False here and in what it holds: they are trees, and the collector need not walk 100,000 of them.
+# gc=False here and in what it holds: trees without cycles, 100,000 of which need no collector.
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """All the redirector needs to know of a link; msgpack in Redis. Times are milliseconds.
 
