@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from core import ledger
+
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 
@@ -44,7 +46,7 @@ class ClickBatch(NamedTuple):
 class PointsFacts(NamedTuple):
     """What the gateway knows of a points event before the script decides it."""
 
-    type: str
+    type: ledger.Type
     caller: str
     idempotency_key: str
     body_hash: bytes
@@ -57,8 +59,9 @@ class PointsFacts(NamedTuple):
 
 
 class PointsEvent(NamedTuple):
-    """One decided points event. `account` is `program:member:p|s`, `balance` what is then available,
-    `remainder` what a partial capture gives back."""
+    """One decided points event. `account` is `program:member:p|s`, `balance` what is available
+    then, `remainder` what a partial capture gives back.
+    """
 
     amount: int
     balance: int

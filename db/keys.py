@@ -20,7 +20,7 @@ def award_stream(partition: int) -> str:
 
 
 def award_head(partition: int) -> str:
-    """Hash: `gen` generation, `seq` last sequence, `open` 1 or 0, `run` the server's run id then."""
+    """Hash: `gen` generation, `seq` last sequence, `open` 1 or 0, `run` the run id at opening."""
     return f"{{a{partition:02d}}}:head"
 
 
@@ -73,7 +73,9 @@ def click_stream(partition: int) -> str:
 
 
 def click_counts(partition: int) -> str:
-    """Hash: `link_id:class` → clicks since the link was made, this partition's share."""
+    """Hash: `link_id:class` → clicks since the link was made, this partition's share. The number
+    after the last, CLICK_PARTITIONS, holds what was restored after Redis had lost its numbers.
+    """
     return f"{{c{partition}}}:n"
 
 
@@ -96,6 +98,7 @@ def link_cap(link_id: str) -> str:
 
 LINK_CHANGES = "{links}:changes"
 BOOTS = "boots"
+INSTALLED = "installed"  # set when links, live numbers and caps are in this Redis
 
 
 def link_snapshot(slug: str) -> str:

@@ -6,20 +6,8 @@ import datetime as dt
 from typing import Any, Final, NamedTuple
 
 from core import events, ids
+from core import ledger as rules
 from db.pg import Db
-
-# What each event moves, as (source role, destination role, is it the remainder). `issued` and
-# `redeemed` are the program's, one account per partition; the others are the member's.
-LEGS: Final[dict[str, tuple[tuple[str, str, bool], ...]]] = {
-    "award": (("issued", "available", False),),
-    "reversal": (("available", "issued", False),),
-    "spend": (("available", "redeemed", False),),
-    "hold": (("available", "held", False),),
-    "capture": (("held", "redeemed", False), ("held", "available", True)),
-    "release": (("held", "available", False),),
-    "expire": (("held", "available", False),),
-}
-MEMBER_ROLES: Final = frozenset({"available", "held"})
 
 TRANSACTION_COLUMNS: Final = (
     "partition", "generation", "sequence", "type", "program_id", "member_id", "unit", "amount",
@@ -148,8 +136,6 @@ def _transaction(item: Placed) -> tuple[Any, ...]:
     event = item.event
     facts = event.facts
     program_id, member_id, unit = events.parse_account(event.account)
-    if facts.type not in LEGS:
-        raise ValueError(f"unknown event type {facts.type!r}")
     return (
         item.partition, item.generation, item.sequence, facts.type, program_id, member_id, unit,
         event.amount, event.balance, event.remainder, facts.caller, facts.idempotency_key,
@@ -162,17 +148,30 @@ Move = tuple[tuple[int, int, int, int], Account, Account, int]
 
 
 def _moves(item: Placed, program_id: str, member_id: str, unit: str) -> list[Move]:
-    moves: list[Move] = []
-    for source, destination, is_remainder in LEGS[item.event.facts.type]:
-        amount = item.event.remainder if is_remainder else item.event.amount
-        if amount > 0:
-            sides = [
-                (program_id, role, member_id if role in MEMBER_ROLES else "", unit, item.partition)
-                for role in (source, destination)
-            ]
-            where = (item.partition, item.generation, item.sequence, len(moves))
-            moves.append((where, sides[0], sides[1], amount))
-    return moves
+    """The event's postings; the program's own accounts are one row per partition."""
+    postings = rules.points_postings(
+        item.event.facts.type,
+        program_id=program_id,
+        member_id=member_id,
+        unit=unit,
+        amount=item.event.amount,
+        remainder=item.event.remainder,
+    )
+    return [
+        (
+            (item.partition, item.generation, item.sequence, ordinal),
+            (program_id, posting.source.role, posting.source.member_id, unit, item.partition),
+            (
+                program_id,
+                posting.destination.role,
+                posting.destination.member_id,
+                unit,
+                item.partition,
+            ),
+            posting.amount,
+        )
+        for ordinal, posting in enumerate(postings)
+    ]
 
 
 async def _keep_holds(db: Db, placed: list[Placed]) -> None:

@@ -8,7 +8,7 @@ and the next attempt takes the next generation.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, NamedTuple
 
 import asyncpg
@@ -67,7 +67,7 @@ SELECT t.program_id, t.member_id, t.unit,
 LEASES: Final = """
 SELECT l.program_id, l.unit, l.leased + coalesce(a.balance, 0) AS left_over
   FROM budget_lease l
-  LEFT JOIN account a ON a.program_id = l.program_id AND a.unit = l.unit AND a.role = 'issued'
+  LEFT JOIN account a ON a.program_id = l.program_id AND a.unit = l.unit AND a.role = 'budget'
         AND a.partition = l.partition
  WHERE l.partition = $1
 """
@@ -229,19 +229,3 @@ def _account(row: asyncpg.Record) -> str:
 
 def _key(row: asyncpg.Record) -> str:
     return f"{row['generation']}-{row['sequence']}"
-
-
-COUNTS: Final = """
-SELECT link_id, class, sum(clicks)::bigint AS clicks FROM click_daily GROUP BY link_id, class
-"""
-
-
-async def restore_counts(db: Db, connection: redis.Connection) -> int:
-    """Load the live click numbers from the roll-ups into the first partition, where none are."""
-    load = _Load(connection)
-    rows: Sequence[asyncpg.Record] = await db.fetch(COUNTS)
-    count = await load.hash(
-        keys.click_counts(0), ((f"{row['link_id']}:{row['class']}", row["clicks"]) for row in rows)
-    )
-    await load.settle()
-    return count
