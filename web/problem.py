@@ -16,7 +16,6 @@ import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
-from core import errors
 from core.errors import InvalidJson, InvalidRequest, MethodNotAllowed, StampgateError, Unauthorized
 
 T = TypeVar("T")
@@ -24,6 +23,18 @@ T = TypeVar("T")
 PROBLEM_TYPE: Final = "urn:stampgate:error:"
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """An error as the client sees it; `code` is the word to program against."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
+
 
 _encode: Final = msgspec.json.Encoder().encode
 _PATH: Final = re.compile(r"^(?P<detail>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
@@ -34,22 +45,19 @@ def reply(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """`value` as JSON."""
-    return web.Response(
-        body=_encode(value), status=status, headers=headers, content_type="application/json"
-    )
+    return web.Response(body=_encode(value), status=status, headers=headers, content_type=JSON)
 
 
 def problem(error: StampgateError, request_id: str = "") -> web.Response:
     """The error as RFC 9457 problem details, with the headers that its status asks for."""
-    document: dict[str, object] = {
-        "type": PROBLEM_TYPE + error.code,
-        "title": error.title,
-        "status": error.status,
-        "code": error.code,
-        "detail": error.detail,
-    }
-    if error.errors:
-        document["errors"] = error.errors
+    document = Problem(
+        type=PROBLEM_TYPE + error.code,
+        title=error.title,
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+        errors=error.errors or msgspec.UNSET,
+    )
     headers = {"Cache-Control": "no-store"}
     if request_id:
         headers["Request-Id"] = request_id
@@ -95,11 +103,6 @@ def decode_query(kind: type[T], query: MultiMapping[str]) -> T:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid_request(str(error), "parameter") from None
-
-
-def internal(request_id: str = "") -> web.Response:
-    """The answer to a fault of ours: nothing of it is told."""
-    return problem(errors.StampgateError(), request_id)
 
 
 def _invalid_request(message: str, place: str) -> InvalidRequest:

@@ -16,6 +16,7 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from core.errors import MethodNotAllowed, NotFound, StampgateError
+from web.problem import JSON
 
 App = TypeVar("App")
 Who = TypeVar("Who")
@@ -53,13 +54,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     summary: str = ""
     scope: str | None = None
     body: Any = None
+    body_type: str = JSON
     query: Any = None
     reply: Any = None
     status: int = 200
     errors: tuple[type[StampgateError], ...] = ()
     body_limit: int | None = None
     is_idempotent: bool = False
-    reply_type: str = "application/json"
+    reply_type: str = JSON
 
     @property
     def parameters(self) -> list[str]:
