@@ -8,7 +8,7 @@ put off some time later was lost with its message or its worker, and is sent aga
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from core import tasks
@@ -36,8 +36,9 @@ CLAIM: Final = """
 WITH due AS (
     SELECT id FROM outbox
      WHERE sent_at IS NULL AND due_at <= to_timestamp($1::bigint / 1000.0)
+       AND task = ANY($2::text[])
      ORDER BY due_at, id
-     LIMIT $2
+     LIMIT $3
        FOR UPDATE SKIP LOCKED
 )
 UPDATE outbox SET sent_at = to_timestamp($1::bigint / 1000.0)
@@ -129,10 +130,13 @@ async def add_many(db: Db, wanted: Iterable[tasks.Task]) -> None:
     )
 
 
-async def claim(db: Db, now_ms: int, limit: int) -> list[Ticket]:
-    """Mark up to `limit` due rows as sent. They are to be sent before the transaction commits:
-    a kill in between sends them twice, which is harmless; the other order would lose them."""
-    return [Ticket(*row) for row in await db.fetch(CLAIM, now_ms, limit)]
+async def claim(db: Db, now_ms: int, names: Sequence[str], limit: int) -> list[Ticket]:
+    """Mark up to `limit` due rows of the named tasks as sent.
+
+    They are to be sent before the transaction commits: a kill in between sends them twice, which
+    is harmless; the other order would lose them until the sweep.
+    """
+    return [Ticket(*row) for row in await db.fetch(CLAIM, now_ms, names, limit)]
 
 
 async def start(db: Db, row_id: int, attempt: int, now_ms: int) -> tasks.Task | None:

@@ -1,0 +1,150 @@
+"""Performs tasks: one Dramatiq worker in this process, an actor for each task.
+
+A message names a row of the outbox and the start it is good for. Whatever becomes of the process,
+the row stays until its action has ended it, so at any point a kill costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import dramatiq
+from dramatiq import Worker
+
+from core import tasks
+from core.errors import BadTask
+from core.settings import Settings
+from db import outbox, pg
+from web import metrics
+from workers import broker, links, loop, webhooks
+from workers.broker import Tools
+
+log: Final = logging.getLogger("stampgate.jobs")
+
+# An action ends its row itself: done, put off or buried, in the transaction with its results.
+Action = Callable[[Tools, int, Any], Awaitable[None]]
+ACTIONS: Final[Mapping[type[tasks.Task], Action]] = {
+    tasks.DeliverWebhook: webhooks.deliver,
+    tasks.PublishLink: links.publish,
+}
+
+# Starts after which a task whose action fails is given up, and the waits between them.
+FAILURES_MAX: Final = 15
+RETRY_S_MAX: Final = 900
+PROBE_IDLE_S: Final = 0.1
+# What stopping leaves of the time that the parent grants.
+STOP_MARGIN_S: Final = 2.0
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until `stop`; exit when the connection to the queue is lost (see `Broker`)."""
+    await _until_reachable(settings, stop)
+    if stop.is_set():
+        return
+    running = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    worker = start(settings, lambda: running.call_soon_threadsafe(ended.set))
+    stopping = asyncio.create_task(stop.wait())
+    losing = asyncio.create_task(ended.wait())
+    await asyncio.wait({stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
+    for waiting in (stopping, losing):
+        waiting.cancel()
+    grace_s = max(settings.shutdown_timeout_s - STOP_MARGIN_S, STOP_MARGIN_S) / 2
+    await asyncio.to_thread(worker.stop, timeout=int(grace_s * 1000))
+    if not stop.is_set():
+        log.warning("jobs: the connection to the queue was lost")
+        sys.exit(1)
+
+
+def start(settings: Settings, on_lost: Callable[[], object]) -> Worker:
+    """A running worker with all actors; blocks while it starts."""
+    working, resources = broker.for_working(settings, on_lost)
+    declare(working, resources)
+    worker = Worker(working, worker_threads=settings.jobs_threads, worker_timeout=broker.IDLE_MS)
+    worker.start()
+    return worker
+
+
+def declare(working: dramatiq.Broker, resources: broker.Resources) -> None:
+    """Make the actor of each task known."""
+
+    async def perform_row(row_id: int, attempt: int) -> None:
+        await perform(resources.tools, row_id, attempt)
+
+    for route in tasks.TASKS.values():
+        dramatiq.actor(perform_row, broker=working, actor_name=route.actor, queue_name=route.queue)
+
+
+async def perform(tools: Tools, row_id: int, attempt: int) -> None:
+    """Make one start of a row of the outbox, unless it was made before."""
+    try:
+        async with tools.pool.acquire() as db:
+            task = await outbox.start(db, row_id, attempt, loop.now_ms())
+    except BadTask as error:
+        await _bury(tools, row_id, error)
+        return
+    if task is None:
+        return
+    name, started = tasks.TASKS[type(task)].actor, time.monotonic()
+    outcome = "ended"
+    try:
+        await ACTIONS[type(task)](tools, row_id, task)
+    except Exception as error:
+        outcome = "failed"
+        log.exception("%s: start %d of row %d failed", name, attempt + 1, row_id)
+        await _failed(tools, row_id, attempt + 1, error)
+    finally:
+        metrics.jobs.labels(name, outcome).inc()
+        metrics.job_seconds.labels(name).observe(time.monotonic() - started)
+
+
+async def _failed(tools: Tools, row_id: int, starts: int, error: Exception) -> None:
+    if starts >= FAILURES_MAX:
+        await _bury(tools, row_id, error)
+        return
+    wait_s = min(2.0**starts, RETRY_S_MAX) * random.uniform(1, 1.2)
+    async with tools.pool.acquire() as db:
+        await outbox.put_off(db, row_id, loop.now_ms() + int(wait_s * 1000))
+
+
+async def _bury(tools: Tools, row_id: int, error: Exception) -> None:
+    async with tools.pool.acquire() as db:
+        await outbox.bury(db, row_id, f"{type(error).__name__}: {error}"[:500])
+
+
+async def _until_reachable(settings: Settings, stop: asyncio.Event) -> None:
+    """Wait for PostgreSQL and the queue, or for `stop`."""
+    reached = asyncio.Event()
+    waiting = asyncio.create_task(
+        loop.repeat("jobs", partial(_probe, settings, reached), stop, idle_s=PROBE_IDLE_S)
+    )
+    arrival = asyncio.create_task(reached.wait())
+    await asyncio.wait({waiting, arrival}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (waiting, arrival):
+        task.cancel()
+    await asyncio.gather(waiting, arrival, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _probe(settings: Settings, reached: asyncio.Event) -> AsyncIterator[loop.Step]:
+    sender = broker.for_sending(settings)
+
+    async def step(_now_ms: int) -> int:
+        await asyncio.to_thread(sender.client.ping)
+        await pool.fetchval("SELECT 1 FROM outbox LIMIT 1")
+        reached.set()
+        return 0
+
+    try:
+        async with pg.open_pool(settings) as pool:
+            yield step
+    finally:
+        sender.client.close()
