@@ -19,6 +19,8 @@ import msgspec
 
 Identity = Literal["same", "namespace", "nobody"]
 LAUNCH = Path(__file__).with_name("launch.py")
+# Where a run writes down what it started, inside its folder.
+RECORDS = "processes.json"
 
 
 class Process:
@@ -140,11 +142,11 @@ def stop_leftover(row: Record, timeout_s: float) -> bool:
     except ProcessLookupError:
         return False
     try:
-        # Compared after the handle was opened: from here on the pid cannot change its owner.
-        if start_time(row.pid) != row.started:
-            return False
         poll = select.poll()
         poll.register(handle, select.POLLIN)
+        # Compared after the handle was opened: from here on the pid cannot change its owner.
+        if start_time(row.pid) != row.started or poll.poll(0):
+            return False
         for number in (row.stop_signal, signal.SIGKILL):
             signal.pidfd_send_signal(handle, number)
             if poll.poll(timeout_s * 1000):
