@@ -79,9 +79,9 @@ def click_counts(partition: int) -> str:
     return f"{{c{partition}}}:n"
 
 
-def click_marks(partition: int, boot: int, chunk: int) -> str:
-    """Bitmap with a TTL: which batches of a boot were applied (65,536 batches a chunk)."""
-    return f"{{c{partition}}}:b:{boot}:{chunk}"
+def click_marks(partition: int, run: int, chunk: int) -> str:
+    """Bitmap with a TTL: which batches of a process were applied (65,536 batches a chunk)."""
+    return f"{{c{partition}}}:b:{run}:{chunk}"
 
 
 def premint(click_id: str) -> str:
