@@ -9,8 +9,10 @@ serves `/metrics` summed over all of them. A child's metrics live in files named
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import errno
+import fcntl
 import logging
 import os
 import shutil
@@ -19,7 +21,8 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, start_http_server
@@ -72,25 +75,15 @@ def run_parent(
 
     `listen` has one address for each `socket_index`; equal addresses share their port.
     """
-    folder = tempfile.mkdtemp(prefix=f"stampgate-{name}-")
     try:
         sockets = bind(listen)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call] # no hints
-        restarts = Counter(
-            "stampgate_child_restarts",
-            "Children that ended unasked and were replaced.",
-            ["child"],
-            registry=registry,
-        )
-        _serve_metrics(metrics, registry)
-        parent = _Parent(children, sockets, folder, shutdown_timeout_s, restarts)
-        asyncio.run(parent.run())
+        with _metrics_folder(name) as folder:
+            restarts = _serve_metrics(metrics, folder)
+            parent = _Parent(children, sockets, folder, shutdown_timeout_s, restarts)
+            asyncio.run(parent.run())
     except CannotListen as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
@@ -153,6 +146,9 @@ class _Parent:
         seats = [asyncio.create_task(self._keep(child)) for child in self._children]
         await self._stopping.wait()
         self._signal_all(signal.SIGTERM)
+        for sock in self._sockets:
+            # From now on a client is told at once that nobody will answer.
+            sock.close()
         _, late = await asyncio.wait(seats, timeout=self._shutdown_timeout_s)
         if late:
             log.warning("killing children that did not stop: %s", ", ".join(self._running))
@@ -233,11 +229,53 @@ def _bound(address: Address, *, reuse_port: bool) -> socket.socket:
     return sock
 
 
-def _serve_metrics(address: Address, registry: CollectorRegistry) -> None:
+def _serve_metrics(address: Address, folder: str) -> Counter:
+    """Serve what the children write into `folder`; returns the parent's own counter."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call] # no hints
+    restarts = Counter(
+        "stampgate_child_restarts",
+        "Children that ended unasked and were replaced.",
+        ["child"],
+        registry=registry,
+    )
     try:
         start_http_server(address.port, address.host, registry=registry)
     except OSError as error:
         raise _cannot_listen(address, error) from error
+    return restarts
+
+
+@contextlib.contextmanager
+def _metrics_folder(name: str) -> Iterator[str]:
+    """A folder for this run, held by a lock; those that killed parents left are removed."""
+    temp = Path(tempfile.gettempdir())
+    for left in temp.glob(f"stampgate-{name}-*"):
+        _remove_unless_held(left)
+    fresh = Path(tempfile.mkdtemp(prefix=".stampgate-"))
+    lock = os.open(fresh, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # Found by others only under its second name, when it is locked already.
+    folder = fresh.rename(temp / fresh.name.replace(".stampgate-", f"stampgate-{name}-"))
+    try:
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_unless_held(folder: Path) -> None:
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(lock)
 
 
 def _cannot_listen(address: Address, error: OSError) -> CannotListen:

@@ -12,9 +12,10 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
+import uvloop
 from aiohttp import http_exceptions, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
@@ -25,6 +26,7 @@ from core.errors import BodyTooLarge, Refused, StampgateError
 from core.settings import Settings
 from web import problem
 
+T = TypeVar("T")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Step = Callable[[], Awaitable[object]]
 
@@ -99,6 +101,11 @@ class Server(web.Server):
         task: asyncio.Task[None],
     ) -> Request:
         return Request(message, payload, protocol, writer, task, self._loop)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a process's main coroutine on uvloop."""
+    return uvloop.run(main)
 
 
 async def serve(

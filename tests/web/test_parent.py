@@ -166,6 +166,20 @@ async def test_a_killed_parent_takes_its_children_along(tmp_path: Path) -> None:
         assert await until(all_gone)
 
 
+async def test_the_next_start_removes_what_a_killed_parent_left(tmp_path: Path) -> None:
+    async with running(tmp_path) as killed:
+        await until(killed.pid)
+        (left,) = tmp_path.iterdir()
+        killed.process.kill()
+        await killed.process.wait()
+    async with running(tmp_path) as first, running(tmp_path) as second:
+        await until(first.pid)
+        await until(second.pid)
+        folders = set(tmp_path.iterdir())
+        assert len(folders) == 2
+        assert left not in folders
+
+
 async def test_sigterm_finishes_accepted_requests_and_leaves_nothing_behind(tmp_path: Path) -> None:
     async with running(tmp_path, 1) as app:
         await until(app.pid)

@@ -48,4 +48,4 @@ if __name__ == "__main__":
     if "--deaf" in sys.argv:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.pause()
-    asyncio.run(main())
+    server.run(main())
