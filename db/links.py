@@ -21,7 +21,7 @@ from db import outbox, redis, snapshot
 from db.pg import Db, Pool
 
 SLUG_TRIES: Final = 5
-PUBLISH_BATCH: Final = 1_000
+PUBLISH_BATCH: Final = 500
 
 # In the order of the slugs, so that two transactions take them in the same order.
 INSERT = """
@@ -183,6 +183,31 @@ async def change(
     return changed, publications
 
 
+async def upsert(
+    db: Db, program_id: str, draft: Draft, random_slug: Callable[[], str]
+) -> tuple[Link, list[Publication]]:
+    """Store a link or replace the one with its external id; SlugTaken, ProgramNotFound.
+
+    What the draft leaves open, slug and password, stays as it is.
+    """
+    external_id = draft.config.external_id
+    assert external_id is not None
+    present = await lock_by_external_id(db, program_id, external_id)
+    if present is None:
+        made = (await add_many(db, program_id, [draft], random_slug))[draft.id]
+        if isinstance(made, Link):
+            return made, [publication(made)]
+        # Another transaction has stored one with this external id meanwhile.
+        present = await lock_by_external_id(db, program_id, external_id)
+        if present is None or isinstance(made, errors.SlugTaken):
+            raise made
+    config = msgspec.structs.replace(draft.config, slug=draft.config.slug or present.slug)
+    is_kept = config.password is msgspec.UNSET
+    return await change(
+        db, present, config, present.password_hash if is_kept else draft.password_hash
+    )
+
+
 async def delete(db: Db, program_id: str, link_id: str) -> Publication:
     """Delete the link, whose clicks stay; LinkNotFound."""
     row = await db.fetchrow(DELETE, program_id, link_id)
@@ -216,8 +241,11 @@ def publication(link: Link) -> Publication:
 
 async def publish(connection: redis.Connection, publications: Iterable[Publication]) -> int:
     """Put snapshots before the redirectors, unless newer ones are there; how many were news."""
-    sent = [snapshot.publish(connection, *one) for one in publications]
-    return sum(await asyncio.gather(*sent))
+    waiting, news = list(publications), 0
+    while waiting:
+        batch, waiting = waiting[:PUBLISH_BATCH], waiting[PUBLISH_BATCH:]
+        news += sum(await asyncio.gather(*(snapshot.publish(connection, *one) for one in batch)))
+    return news
 
 
 async def republish(db: Db, connection: redis.Connection, task: tasks.PublishLink) -> None:

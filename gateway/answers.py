@@ -1,0 +1,55 @@
+"""Answers that are given once: the optional Idempotency-Key of routes decided in PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from core import errors
+from db import idempotency
+from db.pg import Db
+from gateway.app import Call
+from web import problem
+
+HEADER: Final = "Idempotency-Key"
+REPLAYED: Final = {"Idempotent-Replayed": "true"}
+
+_BARE: Final = re.compile(r"[!-~]{1,255}")
+_QUOTED: Final = re.compile(r'"([ !#-~]{1,255})"')
+
+
+def key_of(call: Call) -> str | None:
+    """The Idempotency-Key, quoted or bare, None without one; IdempotencyKeyInvalid."""
+    values = call.request.headers.getall(HEADER, [])
+    if not values:
+        return None
+    quoted = _QUOTED.fullmatch(values[0])
+    if len(values) > 1 or not (quoted or _BARE.fullmatch(values[0])):
+        raise errors.IdempotencyKeyInvalid
+    return quoted[1] if quoted else values[0]
+
+
+async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]]) -> web.Response:
+    """Do `work` in one transaction and answer what it returns; with a key, once for all repeats."""
+    key = key_of(call)
+    if key is None:
+        async with call.app.transaction() as db:
+            value = await work(db)
+        return problem.reply(value, call.route.status)
+    caller = call.principal
+    digest = hashlib.sha256(body).digest()
+    scope = idempotency.Scope(
+        caller.named_program or "", caller.subject, key, call.route.name, digest
+    )
+    async with call.app.transaction() as db:
+        first = await idempotency.begin(db, scope)
+        if first is not None:
+            return problem.reply(msgspec.Raw(first.body), first.status, REPLAYED)
+        answer = idempotency.Answer(call.route.status, msgspec.json.encode(await work(db)))
+        await idempotency.finish(db, scope, answer)
+    return problem.reply(msgspec.Raw(answer.body), answer.status)

@@ -1,0 +1,129 @@
+"""What the handlers of one gateway process share: connections, keys, and the clock.
+
+PostgreSQL may be away at start or any time later: awards go on without it, all else answers 503.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final, Self, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+import msgspec
+
+from core import clickid, errors, ids, keyring, tokens
+from core.settings import Settings
+from db import clicks, pg, points, redis
+from gateway.auth import Caller
+from web import problem, routing, server
+
+T = TypeVar("T")
+
+ACQUIRE_TIMEOUT_S: Final = 5.0
+# What PostgreSQL answers when it cannot do the work now; nothing of the transaction remains.
+NOT_NOW: Final = (
+    *pg.CONNECTION_ERRORS,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class App:
+    """The state of the process. Make it with `open`."""
+
+    def __init__(
+        self, settings: Settings, ring: keyring.KeyRing, pool: pg.Pool, connection: redis.Connection
+    ) -> None:
+        self.settings: Final = settings
+        self.ring: Final = ring
+        self.verifier: Final = tokens.Verifier(ring)
+        self.pool: Final = pool
+        self.redis: Final = connection
+        # Where links may not lead, and where they may although it is private.
+        self.own_hosts: Final = (urlsplit(settings.public_redirector_url).netloc.lower(),)
+        self.reachable: Final = tuple(filter(None, settings.outbound_allow.split(",")))
+        self.points: Final = points.Points(connection, settings)
+        self._minter: clickid.Minter | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        """Read the key ring and connect; returns also when the servers are away."""
+        ring = keyring.parse(Path(settings.keyring_file).read_bytes())
+        connection = await redis.Connection.open(
+            settings.redis_url,
+            deadline_s=settings.award_deadline_ms / 1000,
+            max_pending=settings.award_pending_max,
+            max_pending_bytes=settings.award_pending_bytes_max,
+        )
+        return cls(settings, ring, await pg.open_pool(settings), connection)
+
+    async def close(self) -> None:
+        """Hang up, after what is under way."""
+        await self.redis.close()
+        with contextlib.suppress(TimeoutError):
+            await self.pool.close()
+
+    @staticmethod
+    def now_ms() -> int:
+        """The time, in milliseconds since the Unix epoch."""
+        return time.time_ns() // 1_000_000
+
+    def new_id(self, kind: ids.Kind) -> str:
+        """A fresh id."""
+        return ids.new(kind, self.now_ms(), os.urandom(ids.ENTROPY_BYTES))
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[pg.Db]:
+        """A connection for reading; Unavailable when PostgreSQL is away."""
+        try:
+            async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
+                yield db
+        except NOT_NOW as error:
+            raise errors.Unavailable("PostgreSQL is away; nothing was changed.") from error
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[pg.Db]:
+        """A transaction; Unavailable as `connection`, OutcomeUnknown when the commit got no answer.
+
+        Any exception rolls it back.
+        """
+        async with self.connection() as db:
+            transaction = db.transaction()
+            await transaction.start()
+            try:
+                yield db
+            except BaseException:
+                await transaction.rollback()
+                raise
+            try:
+                await transaction.commit()
+            except pg.CONNECTION_ERRORS as error:
+                raise errors.OutcomeUnknown from error
+
+    async def mint(self, program_id: str, link_id: str) -> str:
+        """A click id of this process; Unavailable when it cannot get its boot number."""
+        if self._minter is None:
+            boot = await clicks.new_boot(self.redis)
+            key_id = self.ring.active_click
+            self._minter = clickid.Minter(key_id, self.ring.click[key_id], boot)
+        return self._minter.mint(self.now_ms(), program_id, ids.link_bits(link_id))
+
+
+Call: TypeAlias = routing.Call[App, Caller]
+
+
+async def read(call: Call) -> bytes:
+    """The request's body, or BodyTooLarge."""
+    limit = call.route.body_limit or call.app.settings.body_limit_bytes
+    return await server.read_body(call.request, limit)
+
+
+async def read_as(call: Call, decoder: msgspec.json.Decoder[T]) -> T:
+    """The request's body, decoded; raises as `web.problem.decode`."""
+    return problem.decode(decoder, await read(call))

@@ -1,0 +1,68 @@
+"""Who is calling, in whose name: a bearer token, and for platform staff the program's header."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from multidict import MultiMapping
+
+from core import errors, ids, tokens
+
+PROGRAM_HEADER: Final = "Stampgate-Program"
+
+
+class Caller(NamedTuple):
+    """The caller of a route. `named_program` is None when staff named none."""
+
+    named_program: str | None
+    subject: str
+    is_platform: bool
+
+    @property
+    def program_id(self) -> str:
+        """The program that the request is about; Refused when staff did not name one."""
+        if self.named_program is None:
+            raise errors.Refused(f"Name the program with the header {PROGRAM_HEADER}.")
+        return self.named_program
+
+
+ANYONE: Final = Caller(None, "", is_platform=False)
+
+
+def authenticate(
+    verifier: tokens.Verifier, headers: MultiMapping[str], scope: str | None, now_s: int
+) -> Caller:
+    """The caller, allowed to use a route of this scope; Unauthorized, Forbidden.
+
+    Staff with `platform:admin` may do everything in the program that they name.
+    """
+    if scope is None:
+        return ANYONE
+    principal = verifier.verify(_bearer(headers), now_s)
+    is_platform = principal.program_id is None and tokens.PLATFORM in principal.scopes
+    if not is_platform and (scope == tokens.PLATFORM or scope not in principal.scopes):
+        raise errors.InsufficientScope(f"The token lacks the scope {scope}.")
+    return Caller(_program(headers, principal.program_id), principal.subject, is_platform)
+
+
+def _bearer(headers: MultiMapping[str]) -> str:
+    values = headers.getall("Authorization", [])
+    if len(values) != 1:
+        raise errors.Unauthorized("Send one Authorization header with a bearer token.")
+    kind, _, token = values[0].partition(" ")
+    if kind.lower() != "bearer" or not token:
+        raise errors.Unauthorized("The Authorization header must be Bearer and a token.")
+    return token.strip(" ")
+
+
+def _program(headers: MultiMapping[str], own: str | None) -> str | None:
+    named = headers.getall(PROGRAM_HEADER, [])
+    if len(named) > 1:
+        raise errors.Refused(f"The header {PROGRAM_HEADER} stands twice.")
+    if not named:
+        return own
+    if own is not None and named[0] != own:
+        raise errors.Forbidden("The token belongs to another program.")
+    if not ids.is_id(named[0], "program"):
+        raise errors.ProgramNotFound
+    return named[0]

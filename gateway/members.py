@@ -1,0 +1,197 @@
+"""`/v1/members`: who collects points and stamps."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from core import errors
+from core.links import Ref
+from db import members
+from db.members import Member, NewMember
+from db.pg import Db
+from gateway import answers, bulk, lists, patches
+from gateway.app import Call, read, read_as
+from web import problem
+from web.routing import Route
+
+
+class UpsertMember(NewMember, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A member by the caller's own id; name and attributes replace what was known."""
+
+    external_id: Ref
+
+
+class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which members are asked for."""
+
+    external_id: Ref | None = None
+
+
+MemberPatch = patches.patch_of(NewMember)
+_new = msgspec.json.Decoder(NewMember)
+_upsert = msgspec.json.Decoder(UpsertMember)
+_patch = msgspec.json.Decoder(MemberPatch)
+
+
+async def create(call: Call) -> web.Response:
+    """Store a member and open the account: both, or neither."""
+    body = await read(call)
+    new = problem.decode(_new, body)
+    program_id = call.principal.program_id
+
+    async def work(db: Db) -> Member:
+        member = await members.add(db, program_id, call.app.new_id("member"), new)
+        await call.app.points.open_accounts(program_id, [member.id])
+        return member
+
+    return await answers.once(call, body, work)
+
+
+async def upsert(call: Call) -> web.Response:
+    """Store a member, or replace the name and attributes of the one with this external id."""
+    new = await read_as(call, _upsert)
+    program_id = call.principal.program_id
+    async with call.app.transaction() as db:
+        member = await members.upsert(db, program_id, call.app.new_id("member"), new)
+        await call.app.points.open_accounts(program_id, [member.id])
+    return problem.reply(member)
+
+
+async def create_many(call: Call) -> web.Response:
+    """Store up to 1,000 members; the answers stand in the order of the items."""
+    body = await read(call)
+    program_id = call.principal.program_id
+    drafts = bulk.drafts(body, _new, lambda new: (call.app.new_id("member"), new))
+
+    async def work(db: Db) -> bulk.Answers[Member]:
+        good = [draft for draft in drafts if isinstance(draft, tuple)]
+        added = await members.add_many(db, program_id, good)
+        await call.app.points.open_accounts(program_id, added)
+        taken = errors.ExternalIdTaken()
+        return bulk.Answers(
+            [
+                bulk.answer(added.get(draft[0], taken) if isinstance(draft, tuple) else draft)
+                for draft in drafts
+            ]
+        )
+
+    return await answers.once(call, body, work)
+
+
+async def list_all(call: Call) -> web.Response:
+    """The program's members, oldest first."""
+    search = problem.decode_query(Search, call.query)
+    program_id, after = call.principal.program_id, search.after("member")
+    async with call.app.connection() as db:
+        found = await members.page(
+            db, program_id, after=after, limit=search.limit + 1, external_id=search.external_id
+        )
+    return problem.reply(lists.page(found, search.limit))
+
+
+async def get(call: Call) -> web.Response:
+    """One member."""
+    async with call.app.connection() as db:
+        return problem.reply(
+            await members.get(db, call.principal.program_id, call.params["member_id"])
+        )
+
+
+async def change(call: Call) -> web.Response:
+    """Change the given fields; `attributes` are replaced as a whole."""
+    wanted = patches.changes(await read_as(call, _patch))
+    async with call.app.transaction() as db:
+        changed = await members.change(
+            db, call.principal.program_id, call.params["member_id"], wanted
+        )
+    return problem.reply(changed)
+
+
+async def delete(call: Call) -> web.Response:
+    """Delete a member; the account stays in the ledger."""
+    async with call.app.transaction() as db:
+        await members.delete(db, call.principal.program_id, call.params["member_id"])
+    return web.Response(status=204)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="POST",
+        path="/v1/members",
+        handler=create,
+        name="create_member",
+        summary="Store a member and open the account",
+        scope="members:write",
+        body=NewMember,
+        reply=Member,
+        status=201,
+        errors=(errors.ExternalIdTaken, errors.ProgramNotFound, errors.NotOpen),
+        is_idempotent=True,
+    ),
+    Route(
+        method="PUT",
+        path="/v1/members/upsert",
+        handler=upsert,
+        name="upsert_member",
+        summary="Store or replace a member by external id",
+        scope="members:write",
+        body=UpsertMember,
+        reply=Member,
+        errors=(errors.ProgramNotFound, errors.NotOpen),
+    ),
+    Route(
+        method="POST",
+        path="/v1/members/bulk",
+        handler=create_many,
+        name="create_members",
+        summary="Store up to 1,000 members, with an answer for each",
+        scope="members:write",
+        body=bulk.Items[NewMember],
+        reply=bulk.Answers[Member],
+        errors=(errors.ProgramNotFound, errors.NotOpen),
+        body_limit=bulk.BODY_LIMIT,
+        is_idempotent=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/members",
+        handler=list_all,
+        name="list_members",
+        summary="List members, oldest first",
+        scope="members:read",
+        query=Search,
+        reply=lists.Page[Member],
+    ),
+    Route(
+        method="GET",
+        path="/v1/members/{member_id}",
+        handler=get,
+        name="get_member",
+        summary="Read a member",
+        scope="members:read",
+        reply=Member,
+        errors=(errors.MemberNotFound,),
+    ),
+    Route(
+        method="PATCH",
+        path="/v1/members/{member_id}",
+        handler=change,
+        name="change_member",
+        summary="Change the given fields of a member",
+        scope="members:write",
+        body=MemberPatch,
+        reply=Member,
+        errors=(errors.MemberNotFound, errors.ExternalIdTaken),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/members/{member_id}",
+        handler=delete,
+        name="delete_member",
+        summary="Delete a member; the account stays in the ledger",
+        scope="members:write",
+        status=204,
+        errors=(errors.MemberNotFound,),
+    ),
+)

@@ -1,0 +1,133 @@
+"""`/v1/merchants`: the shops that links lead to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Meta
+
+from core import errors
+from core.links import Line, Ref
+from db import merchants
+from db.merchants import Merchant
+from db.pg import Db
+from gateway import answers, lists, patches
+from gateway.app import Call, read, read_as
+from web import problem
+from web.routing import Route
+
+
+class NewMerchant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A merchant to be stored; `external_id` is the caller's own."""
+
+    name: Annotated[Line, Meta(min_length=1)]
+    external_id: Ref | None = None
+
+
+class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which merchants are asked for."""
+
+    external_id: Ref | None = None
+
+
+MerchantPatch = patches.patch_of(NewMerchant)
+_new = msgspec.json.Decoder(NewMerchant)
+_patch = msgspec.json.Decoder(MerchantPatch)
+
+
+async def create(call: Call) -> web.Response:
+    """Store a merchant."""
+    body = await read(call)
+    new = problem.decode(_new, body)
+    program_id = call.principal.program_id
+
+    async def work(db: Db) -> Merchant:
+        merchant_id = call.app.new_id("merchant")
+        return await merchants.add(
+            db, program_id, merchant_id, name=new.name, external_id=new.external_id
+        )
+
+    return await answers.once(call, body, work)
+
+
+async def list_all(call: Call) -> web.Response:
+    """The program's merchants, oldest first."""
+    search = problem.decode_query(Search, call.query)
+    program_id, after = call.principal.program_id, search.after("merchant")
+    async with call.app.connection() as db:
+        found = await merchants.page(
+            db, program_id, after=after, limit=search.limit + 1, external_id=search.external_id
+        )
+    return problem.reply(lists.page(found, search.limit))
+
+
+async def get(call: Call) -> web.Response:
+    """One merchant."""
+    async with call.app.connection() as db:
+        return problem.reply(
+            await merchants.get(db, call.principal.program_id, call.params["merchant_id"])
+        )
+
+
+async def change(call: Call) -> web.Response:
+    """Change the given fields."""
+    wanted = patches.changes(await read_as(call, _patch))
+    async with call.app.transaction() as db:
+        changed = await merchants.change(
+            db,
+            call.principal.program_id,
+            call.params["merchant_id"],
+            name=wanted.get("name"),
+            external_id=wanted.get("external_id", UNSET),
+        )
+    return problem.reply(changed)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="POST",
+        path="/v1/merchants",
+        handler=create,
+        name="create_merchant",
+        summary="Store a merchant",
+        scope="programs:write",
+        body=NewMerchant,
+        reply=Merchant,
+        status=201,
+        errors=(errors.ExternalIdTaken, errors.ProgramNotFound),
+        is_idempotent=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/merchants",
+        handler=list_all,
+        name="list_merchants",
+        summary="List merchants, oldest first",
+        scope="programs:read",
+        query=Search,
+        reply=lists.Page[Merchant],
+    ),
+    Route(
+        method="GET",
+        path="/v1/merchants/{merchant_id}",
+        handler=get,
+        name="get_merchant",
+        summary="Read a merchant",
+        scope="programs:read",
+        reply=Merchant,
+        errors=(errors.MerchantNotFound,),
+    ),
+    Route(
+        method="PATCH",
+        path="/v1/merchants/{merchant_id}",
+        handler=change,
+        name="change_merchant",
+        summary="Change the given fields of a merchant",
+        scope="programs:write",
+        body=MerchantPatch,
+        reply=Merchant,
+        errors=(errors.MerchantNotFound, errors.ExternalIdTaken),
+    ),
+)

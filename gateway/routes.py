@@ -1,0 +1,63 @@
+"""The whole API on one screen."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from core import errors
+from gateway import links, members, merchants, operations, programs
+from gateway.app import Call
+from web import openapi
+from web.routing import Route
+
+API_VERSION: Final = "1"
+
+
+async def read_openapi(_: Call) -> web.Response:
+    """The description of this API."""
+    return web.Response(body=document(), content_type="application/json")
+
+
+@functools.cache
+def document() -> bytes:
+    """The OpenAPI document, as `openapi.json` has it."""
+    described = openapi.document(ROUTES, "Stampgate", API_VERSION)
+    return msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n"
+
+
+def _with_store_errors(route: Route) -> Route:
+    """Whatever needs a credential also needs PostgreSQL or Redis, either of which may be away."""
+    if route.scope is None:
+        return route
+    away: tuple[type[errors.StampgateError], ...] = (errors.Unavailable,)
+    if route.method != "GET":
+        away = (*away, errors.OutcomeUnknown)
+    return msgspec.structs.replace(route, errors=(*route.errors, *away))
+
+
+OPENAPI: Final = Route(
+    method="GET",
+    path="/openapi.json",
+    handler=read_openapi,
+    name="openapi",
+    summary="This document",
+    reply=dict[str, Any],
+)
+
+ROUTES: Final[tuple[Route, ...]] = tuple(
+    map(
+        _with_store_errors,
+        (
+            *operations.ROUTES,
+            OPENAPI,
+            *programs.ROUTES,
+            *merchants.ROUTES,
+            *members.ROUTES,
+            *links.ROUTES,
+        ),
+    )
+)
