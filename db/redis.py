@@ -200,6 +200,8 @@ class Connection:
         with contextlib.suppress(asyncio.CancelledError):
             await self._keeper
         self._drop()
+        # The transport closes its socket on the loop's next turn.
+        await asyncio.sleep(0)
 
     def call(self, *command: Argument) -> asyncio.Future[Any]:
         """Send a command. Raises Unavailable at once when it can't be sent; the future fails with
