@@ -39,26 +39,23 @@ ACTIONS: Final[Mapping[type[tasks.Task], Action]] = {
 # Starts after which a task whose action fails is given up, and the waits between them.
 FAILURES_MAX: Final = 15
 RETRY_S_MAX: Final = 900
-PROBE_IDLE_S: Final = 0.1
 # What stopping leaves of the time that the parent grants.
 STOP_MARGIN_S: Final = 2.0
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Work until `stop`; exit when the connection to the queue is lost (see `Broker`)."""
-    await _until_reachable(settings, stop)
-    if stop.is_set():
-        return
-    running = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    worker = start(settings, lambda: running.call_soon_threadsafe(ended.set))
-    stopping = asyncio.create_task(stop.wait())
-    losing = asyncio.create_task(ended.wait())
-    await asyncio.wait({stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
-    for waiting in (stopping, losing):
-        waiting.cancel()
-    grace_s = max(settings.shutdown_timeout_s - STOP_MARGIN_S, STOP_MARGIN_S) / 2
-    await asyncio.to_thread(worker.stop, timeout=int(grace_s * 1000))
+    reached, ended = asyncio.Event(), asyncio.Event()
+    watcher = asyncio.create_task(stop.wait())
+    watcher.add_done_callback(lambda _: reached.set())
+    watcher.add_done_callback(lambda _: ended.set())
+    await loop.repeat("jobs", partial(_probe, settings, reached), reached, idle_s=0)
+    if not stop.is_set():
+        running = asyncio.get_running_loop()
+        worker = start(settings, lambda: running.call_soon_threadsafe(ended.set))
+        await ended.wait()
+        grace_s = max(settings.shutdown_timeout_s - STOP_MARGIN_S, STOP_MARGIN_S) / 2
+        await asyncio.to_thread(worker.stop, timeout=int(grace_s * 1000))
     if not stop.is_set():
         log.warning("jobs: the connection to the queue was lost")
         sys.exit(1)
@@ -80,7 +77,8 @@ def declare(working: dramatiq.Broker, resources: broker.Resources) -> None:
         await perform(resources.tools, row_id, attempt)
 
     for route in tasks.TASKS.values():
-        dramatiq.actor(perform_row, broker=working, actor_name=route.actor, queue_name=route.queue)
+        as_actor = dramatiq.actor(broker=working, actor_name=route.actor, queue_name=route.queue)
+        as_actor(perform_row)
 
 
 async def perform(tools: Tools, row_id: int, attempt: int) -> None:
@@ -120,21 +118,9 @@ async def _bury(tools: Tools, row_id: int, error: Exception) -> None:
         await outbox.bury(db, row_id, f"{type(error).__name__}: {error}"[:500])
 
 
-async def _until_reachable(settings: Settings, stop: asyncio.Event) -> None:
-    """Wait for PostgreSQL and the queue, or for `stop`."""
-    reached = asyncio.Event()
-    waiting = asyncio.create_task(
-        loop.repeat("jobs", partial(_probe, settings, reached), stop, idle_s=PROBE_IDLE_S)
-    )
-    arrival = asyncio.create_task(reached.wait())
-    await asyncio.wait({waiting, arrival}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (waiting, arrival):
-        task.cancel()
-    await asyncio.gather(waiting, arrival, return_exceptions=True)
-
-
 @asynccontextmanager
 async def _probe(settings: Settings, reached: asyncio.Event) -> AsyncIterator[loop.Step]:
+    """Says when PostgreSQL and the queue answer."""
     sender = broker.for_sending(settings)
 
     async def step(_now_ms: int) -> int:

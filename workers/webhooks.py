@@ -20,6 +20,8 @@ from workers import loop
 from workers.broker import Tools
 
 PURPOSE: Final = "webhook"
+# The receiver's way to say that it wants nothing more.
+GONE: Final = 410
 USER_AGENT: Final = "Stampgate-Webhooks"
 # An actor must end before its task is sent again.
 TIMEOUT_S_MAX: Final = 30.0
@@ -41,11 +43,11 @@ async def deliver(tools: Tools, row_id: int, task: DeliverWebhook) -> None:
         await deliveries.record(db, task.delivery_id, outcome)
         if outcome.next_attempt_at_ms is not None:
             await outbox.put_off(db, row_id, outcome.next_attempt_at_ms)
-        elif outcome.state == "failed" and is_our_concern(outcome):
+        elif outcome.state == "failed" and outgoing.is_enabled and outcome.status != GONE:
             await outbox.bury(db, row_id, outcome.error or "failed")
         else:
             await outbox.done(db, row_id)
-        if outcome.status == 410:
+        if outcome.status == GONE:
             await webhooks.disable(db, outgoing.endpoint_id)
 
 
@@ -78,16 +80,11 @@ def judge(
         wait_s = _retry_after_s(answer, now_ms)
     if status is not None and 200 <= status < 300:
         return Outcome("delivered", made, status)
-    is_final = status == 410 or isinstance(answer, OutboundRefused) or made >= len(delays_s)
+    is_final = status == GONE or isinstance(answer, OutboundRefused) or made >= len(delays_s)
     if is_final:
         return Outcome("failed", made, status, error)
     wait_s = max(wait_s, delays_s[made] * (1 + JITTER * chance))
     return Outcome("pending", made, status, error, now_ms + int(wait_s * 1000))
-
-
-def is_our_concern(outcome: Outcome) -> bool:
-    """Whether an operator should hear of a failure: not when the receiver asked for it."""
-    return outcome.status != 410 and outcome.attempts > 0
 
 
 async def _send(tools: Tools, outgoing: Outgoing, now_ms: int) -> HttpResponse | OutboundError:

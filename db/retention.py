@@ -1,0 +1,35 @@
+"""What is kept for a while only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+
+from core import ids
+from db.pg import Db
+
+KEEP_CLICK_PARTITIONS: Final = "SELECT keep_click_partitions($1, $2, $3)"
+DELETE_SALTS: Final = "DELETE FROM address_salt WHERE day < $1"
+DELETE_DELIVERIES: Final = """
+DELETE FROM webhook_delivery WHERE id < $1 AND state <> 'pending'
+"""
+# A moment of exclusive access is needed, and nobody shall queue up behind the wait for it.
+LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
+
+
+async def keep_click_partitions(
+    db: Db, today: dt.date, *, ahead_days: int, retention_days: int
+) -> None:
+    """Make partitions for the days to come, drop those past retention; in a transaction."""
+    await db.execute(LOCK_TIMEOUT)
+    await db.execute(KEEP_CLICK_PARTITIONS, today, ahead_days, retention_days)
+
+
+async def delete_salts(db: Db, before: dt.date) -> None:
+    """Forget the address salts of days before `before`: their hashes can be made no more."""
+    await db.execute(DELETE_SALTS, before)
+
+
+async def delete_deliveries(db: Db, before_ms: int) -> None:
+    """Forget settled webhook deliveries made before `before_ms`."""
+    await db.execute(DELETE_DELIVERIES, ids.new("delivery", before_ms, bytes(ids.ENTROPY_BYTES)))
