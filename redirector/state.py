@@ -125,5 +125,5 @@ class State:
                 boots: int = await self.redis.call("INCR", keys.BOOTS)
                 return boots % (1 << BOOT_BITS)
             except errors.StampgateError as error:
-                log.warning("waiting for a boot number: %s", error)
+                log.debug("no boot number yet: %s", error)
                 await asyncio.sleep(BOOT_RETRY_S)
