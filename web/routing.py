@@ -71,6 +71,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Template(NamedTuple):
     pattern: re.Pattern[str]
+    names: list[str]
     route: Route
 
 
@@ -105,17 +106,17 @@ class Router:
             return
         literals = [re.escape(part) for part in _PARAMETER.split(route.path)[::2]]
         pattern = re.compile("([^/]+)".join(literals))
-        self._templates[route.method, route.path.count("/")].append(_Template(pattern, route))
+        template = _Template(pattern, route.parameters, route)
+        self._templates[route.method, route.path.count("/")].append(template)
 
     def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         exact = self._exact.get(method)
         if exact is not None and (route := exact.get(path)) is not None:
             return route, _NONE
-        for pattern, route in self._templates.get((method, path.count("/")), ()):
+        for pattern, names, route in self._templates.get((method, path.count("/")), ()):
             match = pattern.fullmatch(path)
             if match is not None:
-                texts = map(_decoded, match.groups())
-                return route, dict(zip(route.parameters, texts, strict=True))
+                return route, dict(zip(names, map(_decoded, match.groups()), strict=True))
         return None
 
     def _missing(self, path: str) -> StampgateError:

@@ -132,7 +132,10 @@ async def serve(
 
 
 async def read_body(request: web.BaseRequest, limit: int) -> bytes:
-    """The whole body, or raise BodyTooLarge as soon as it is known to exceed `limit` bytes."""
+    """The whole body, or raise BodyTooLarge as soon as it is known to exceed `limit` bytes.
+
+    Refused means that the client left in the middle of it, or that its chunks make no sense.
+    """
     declared = request.content_length
     if declared is not None and declared > limit:
         raise BodyTooLarge(f"The body may have {limit} bytes.")
@@ -151,8 +154,11 @@ async def _read_slowly(request: web.BaseRequest, limit: int) -> bytes:
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = bytearray()
-    while len(body) <= limit and (chunk := await request.content.readany()):
-        body += chunk
+    try:
+        while len(body) <= limit and (chunk := await request.content.readany()):
+            body += chunk
+    except (ConnectionError, web.RequestPayloadError) as error:
+        raise Refused("The body is cut off or badly chunked.") from error
     return bytes(body)
 
 

@@ -131,6 +131,19 @@ async def test_a_client_that_waits_for_100_continue_is_asked_to_go_on(worker: Wo
     writer.close()
 
 
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault(worker: Worker) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", worker.port)
+    writer.write(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\nabc")
+    await writer.drain()
+    assert parsed(await worker.ask(GET))[0] == 200
+    writer.close()
+    await writer.wait_closed()
+    assert parsed(await worker.ask(GET))[0] == 200
+    worker.process.send_signal(signal.SIGTERM)
+    _, stderr = await worker.process.communicate()
+    assert stderr == b"goodbye\n"
+
+
 async def test_requests_on_one_connection_are_answered_in_order(worker: Worker) -> None:
     slow = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
     post = b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"
