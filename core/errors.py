@@ -35,6 +35,7 @@ StampgateError                     500 internal_error
 │   ├── BalanceTooLarge            409 balance_too_large
 │   ├── HoldNotOpen                409 hold_not_open
 │   ├── ReversalTooLarge           409 reversal_exceeds_award
+│   ├── CaptureTooLarge            409 capture_exceeds_hold
 │   ├── LimitReached               409 limit_reached
 │   ├── BudgetExhausted            409 budget_exhausted
 │   └── RequestInFlight            409 request_in_flight
@@ -229,6 +230,10 @@ class HoldNotOpen(Conflict, code="hold_not_open"):
 
 class ReversalTooLarge(Conflict, code="reversal_exceeds_award"):
     """The reversals of an award cannot exceed it."""
+
+
+class CaptureTooLarge(Conflict, code="capture_exceeds_hold"):
+    """A capture may not exceed what the hold has set aside."""
 
 
 class LimitReached(Conflict, code="limit_reached"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final, NamedTuple
 
+import asyncpg
+
 from core import events, ids
 from core import ledger as rules
 from db.pg import Db
@@ -58,6 +60,24 @@ UPDATE hold SET state = u.state, captured = u.captured, updated_at = u.at
    AND hold.sequence = u.sequence AND hold.state = 'open'
 """
 CLOSED_STATES: Final = {"capture": "captured", "release": "released", "expire": "expired"}
+
+FIND: Final = """
+SELECT type, program_id, member_id, unit, amount, balance, reason, reference,
+       (extract(epoch FROM occurred_at) * 1000)::bigint AS occurred_at_ms,
+       (extract(epoch FROM recorded_at) * 1000)::bigint AS recorded_at_ms
+  FROM ledger_transaction WHERE partition = $1 AND generation = $2 AND sequence = $3
+"""
+# Newest first; a member's events are all in one partition.
+STATEMENT: Final = """
+SELECT partition, generation, sequence, type, unit, amount, balance, related, reason, reference,
+       occurred_at, recorded_at, (extract(epoch FROM recorded_at) * 1000)::bigint AS ms
+  FROM ledger_transaction
+ WHERE member_id = $1 AND program_id = $2
+   AND ($3::text IS NULL OR unit = $3)
+   AND ($4::integer IS NULL OR (generation, sequence) < ($4, $5))
+ ORDER BY generation DESC, sequence DESC LIMIT $6
+"""
+SEQUENCE: Final = "SELECT sequence FROM award_partition WHERE partition = $1"
 
 # Each finds rows only where an invariant is broken.
 IMBALANCES: Final = """
@@ -212,6 +232,31 @@ def parse_key(text: str) -> tuple[int, int]:
     """`generation-sequence` → both numbers; ValueError for another text."""
     generation, _, sequence = text.partition("-")
     return int(generation), int(sequence)
+
+
+async def find(db: Db, partition: int, generation: int, sequence: int) -> asyncpg.Record | None:
+    """The stored event of these numbers."""
+    return await db.fetchrow(FIND, partition, generation, sequence)
+
+
+async def statement(
+    db: Db,
+    program_id: str,
+    member_id: str,
+    *,
+    unit: str | None,
+    before: tuple[int, int] | None,
+    limit: int,
+) -> list[asyncpg.Record]:
+    """A member's events before (generation, sequence), newest first."""
+    generation, sequence = before or (None, None)
+    return await db.fetch(STATEMENT, member_id, program_id, unit, generation, sequence, limit)
+
+
+async def sequence(db: Db, partition: int) -> int:
+    """Up to which event of a partition PostgreSQL has them all."""
+    number: int = await db.fetchval(SEQUENCE, partition)
+    return number
 
 
 async def check(db: Db) -> list[str]:

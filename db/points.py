@@ -33,6 +33,7 @@ REFUSALS: Final[dict[int, tuple[type[errors.StampgateError], str]]] = {
     9: (errors.BalanceTooLarge, ""),
     10: (errors.HoldNotOpen, ""),
     11: (errors.ReversalTooLarge, "At most {} is left."),
+    12: (errors.CaptureTooLarge, "The hold has set {} aside."),
 }
 UNKNOWN_MEMBER: Final = 3
 BUDGET: Final = 6
@@ -161,6 +162,68 @@ class Points:
             unit: (int(values[i] or 0), int(values[half + i] or 0))
             for i, unit in enumerate(events.UNIT_LETTERS)
         }
+
+    async def close_accounts(self, program_id: str, member_id: str) -> None:
+        """Forget the accounts of a deleted member; the ledger keeps them."""
+        number = ids.partition_of(program_id, member_id, keys.AWARD_PARTITIONS)
+        names = [events.account_field(program_id, member_id, unit) for unit in events.UNIT_LETTERS]
+        generation = await self.generation(number)
+        await self._redis.call(
+            "HDEL", keys.award_balances(number, generation), *names, *(name + "h" for name in names)
+        )
+
+    async def generation(self, number: int) -> int:
+        """The partition's generation, asked of Redis; NotOpen."""
+        return await self._refresh(self._partitions[number])
+
+    async def add_lease(
+        self, number: int, generation: int, program_id: str, unit: str, amount: int
+    ) -> None:
+        """Add what PostgreSQL has leased to what the partition may still award."""
+        await self._redis.call(
+            "HINCRBY",
+            keys.award_budget(number, generation),
+            f"{program_id}:{events.UNIT_LETTERS[unit]}",
+            amount,
+        )
+
+    async def waiting_event(
+        self, number: int, generation: int, sequence: int
+    ) -> events.PointsEvent | None:
+        """A decided event that is still in the stream."""
+        entries = await self._redis.call(
+            "XREVRANGE", keys.award_stream(number), f"{generation}-{sequence}", "-", "COUNT", 1
+        )
+        if entries:
+            entry_id, fields = entries[0]
+            entry_generation, _, first = entry_id.decode().partition("-")
+            packed = events.decode_points(fields[1])
+            position = sequence - int(first)
+            if int(entry_generation) == generation and position < len(packed):
+                return packed[position]
+        return None
+
+    async def due_holds(self, number: int, now_ms: int, limit: int) -> list[tuple[str, str]]:
+        """Holds past their expiry: their keys and accounts."""
+        generation = await self.generation(number)
+        due = await self._redis.call(
+            "ZRANGEBYSCORE", keys.award_hold_expiries(number, generation), "-inf", now_ms,
+            "LIMIT", 0, limit,
+        )  # fmt: skip
+        if not due:
+            return []
+        held = await self._redis.call("HMGET", keys.award_holds(number, generation), *due)
+        return [
+            (key.decode(), value.decode().rpartition(" ")[0])
+            for key, value in zip(due, held, strict=True)
+            if value is not None
+        ]
+
+    async def hold_amount(self, number: int, key: str) -> int | None:
+        """What an open hold holds, or None when it is not open."""
+        generation = await self.generation(number)
+        value = await self._redis.call("HGET", keys.award_holds(number, generation), key)
+        return None if value is None else int(value.rpartition(b" ")[2])
 
     async def _open(self, number: int, names: list[str]) -> None:
         state = self._partitions[number]

@@ -26,8 +26,9 @@ UPDATE award_partition SET generation = generation + 1, rebuilt_at = now()
  WHERE partition = $1 RETURNING generation, sequence
 """
 BALANCES: Final = """
-SELECT program_id, member_id, unit, role, balance FROM account
- WHERE partition = $1 AND role IN ('available', 'held')
+SELECT a.program_id, a.member_id, a.unit, a.role, a.balance
+  FROM account a LEFT JOIN member m ON m.id = a.member_id
+ WHERE a.partition = $1 AND a.role IN ('available', 'held') AND m.deleted_at IS NULL
 """
 OPEN_HOLDS: Final = """
 SELECT generation, sequence, program_id, member_id, unit, amount,

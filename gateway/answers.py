@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from core import errors
-from db import idempotency
+from core import errors, ids
+from db import idempotency, points
 from db.pg import Db
 from gateway.app import Call
 from web import problem
@@ -53,3 +53,23 @@ async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]])
         answer = idempotency.Answer(call.route.status, msgspec.json.encode(await work(db)))
         await idempotency.finish(db, scope, answer)
     return problem.reply(msgspec.Raw(answer.body), answer.status)
+
+
+def required_key(call: Call) -> str:
+    """The Idempotency-Key; IdempotencyKeyMissing, IdempotencyKeyInvalid."""
+    key = key_of(call)
+    if key is None:
+        raise errors.IdempotencyKeyMissing
+    return key
+
+
+def decided(value: object, decision: points.Decision, status: int = 201) -> web.Response:
+    """The answer to a decision; one that was given before says so."""
+    return problem.reply(value, status, REPLAYED if decision.is_replay else None)
+
+
+def event_id(kind: ids.Kind, partition: int, decision: points.Decision) -> str:
+    """The id that names where and when it was decided."""
+    return ids.event_id(
+        kind, ids.EventRef(partition, decision.generation, decision.sequence, decision.at_ms)
+    )

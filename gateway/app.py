@@ -20,6 +20,7 @@ from core import clickid, errors, ids, keyring, tokens
 from core.settings import Settings
 from db import clicks, pg, points, redis
 from gateway.auth import Caller
+from gateway.rules import Rules
 from web import problem, routing, server
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class App:
         self.own_hosts: Final = (urlsplit(settings.public_redirector_url).netloc.lower(),)
         self.reachable: Final = tuple(filter(None, settings.outbound_allow.split(",")))
         self.points: Final = points.Points(connection, settings)
+        self.rules: Final = Rules(pool)
         self._minter: clickid.Minter | None = None
 
     @classmethod

@@ -37,6 +37,7 @@ class ItemAnswer(msgspec.Struct, Generic[Item], frozen=True, omit_defaults=True)
     status: int
     data: Item | None = None
     error: ItemError | None = None
+    replayed: bool = False
 
 
 class Answers(msgspec.Struct, Generic[Item], frozen=True):
@@ -62,8 +63,8 @@ def drafts(
     return [one(raw) for raw in problem.decode(_raw_items, body).items]
 
 
-def answer(made: Any | errors.StampgateError) -> ItemAnswer[Any]:
-    """The answer for what was made of an item."""
+def answer(made: Any | errors.StampgateError, *, is_replay: bool = False) -> ItemAnswer[Any]:
+    """The answer for what was made of an item, now or the first time."""
     if isinstance(made, errors.StampgateError):
         return ItemAnswer(made.status, error=ItemError(made.code, made.detail, made.errors))
-    return ItemAnswer(201, data=made)
+    return ItemAnswer(201, data=made, replayed=is_replay)

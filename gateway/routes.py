@@ -9,7 +9,20 @@ import msgspec
 from aiohttp import web
 
 from core import errors
-from gateway import links, members, merchants, operations, programs
+from gateway import (
+    awards,
+    clicks,
+    holds,
+    imports,
+    links,
+    members,
+    merchants,
+    operations,
+    programs,
+    spends,
+    statements,
+    stats,
+)
 from gateway.app import Call
 from web import openapi
 from web.routing import Route
@@ -58,6 +71,13 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *merchants.ROUTES,
             *members.ROUTES,
             *links.ROUTES,
+            *imports.ROUTES,
+            *stats.ROUTES,
+            *clicks.ROUTES,
+            *awards.ROUTES,
+            *spends.ROUTES,
+            *holds.ROUTES,
+            *statements.ROUTES,
         ),
     )
 )

@@ -51,7 +51,7 @@ function ops.capture(item)
         return NOT_OPEN
     end
     local taken = item.amount > 0 and item.amount or amount
-    if taken > amount then return EXCEEDED, text(amount) end
+    if taken > amount then return MORE_THAN_HELD, text(amount) end
     close(item, field, amount, amount - taken)
     return DONE, taken, amount - taken, field
 end

@@ -23,6 +23,7 @@ if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[4]) then return {'FULL'} end
 
 local DONE, REPLAYED, REUSED, UNKNOWN, LIMIT, INTERVAL = 0, 1, 2, 3, 4, 5
 local BUDGET, INSUFFICIENT, NEGATIVE, OVERFLOW, NOT_OPEN, EXCEEDED = 6, 7, 8, 9, 10, 11
+local MORE_THAN_HELD = 12
 local LARGEST = 9007199254740992 -- 2^53: beyond it Lua's numbers skip integers
 local now = tonumber(ARGV[3])
 
