@@ -12,6 +12,8 @@ from core import errors
 from gateway import (
     awards,
     clicks,
+    dead_letters,
+    deliveries,
     holds,
     imports,
     links,
@@ -22,6 +24,7 @@ from gateway import (
     spends,
     statements,
     stats,
+    webhooks,
 )
 from gateway.app import Call
 from web import openapi
@@ -78,6 +81,9 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *spends.ROUTES,
             *holds.ROUTES,
             *statements.ROUTES,
+            *webhooks.ROUTES,
+            *deliveries.ROUTES,
+            *dead_letters.ROUTES,
         ),
     )
 )

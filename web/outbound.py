@@ -93,6 +93,24 @@ class Guard:
         if not is_public(ip):
             raise OutboundRefused("the host is not on the public internet")
 
+    def url(self, text: str) -> URL:
+        """The URL, or OutboundRefused. Names are checked by address, when they are resolved."""
+        try:
+            url = URL(text)
+            host, port = url.raw_host, url.port
+        except ValueError as error:
+            raise OutboundRefused("this is not a URL") from error
+        if url.scheme not in {"http", "https"} or not host or not port:
+            raise OutboundRefused("only http and https URLs with a host can be called")
+        if url.raw_user is not None or url.raw_password is not None:
+            raise OutboundRefused("a URL with credentials is not called")
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return url
+        self.check(host, port, host)
+        return url
+
 
 class _Resolver(AbstractResolver):
     """Resolves once for each connection, and hands out only what the guard lets through."""
@@ -172,7 +190,7 @@ class Outbound:
         started = clock()
         outcome = "unknown"
         try:
-            response = await self._send(request, self._checked(request.url))
+            response = await self._send(request, self._guard.url(request.url))
             outcome = f"{response.status // 100}xx"
             return response
         except OutboundRefused:
@@ -221,24 +239,6 @@ class Outbound:
                     raise OutboundUnknown(f"the answer exceeds {RESPONSE_BYTES_MAX} bytes")
             headers = {name.lower(): value for name, value in response.headers.items()}
             return HttpResponse(response.status, headers, bytes(body))
-
-    def _checked(self, text: str) -> URL:
-        """The URL, or OutboundRefused. Names are checked by address, when they are resolved."""
-        try:
-            url = URL(text)
-            host, port = url.raw_host, url.port
-        except ValueError as error:
-            raise OutboundRefused("this is not a URL") from error
-        if url.scheme not in {"http", "https"} or not host or not port:
-            raise OutboundRefused("only http and https URLs with a host can be called")
-        if url.raw_user is not None or url.raw_password is not None:
-            raise OutboundRefused("a URL with credentials is not called")
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return url
-        self._guard.check(host, port, host)
-        return url
 
     def _breaker(self, host: str) -> _Breaker:
         breaker = self._breakers.get(host)
