@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import aiohttp
 import asyncpg
@@ -27,6 +25,8 @@ from gateway.app import App
 from gateway.dispatch import Dispatch
 from web.routing import Router
 from web.server import Server
+
+Db: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 RING = keyring.generate(1_700_000_000_000, bytes(range(keyring.RING_ENTROPY_BYTES)))
 TABLES = ("program", "merchant", "member", "link", "outbox", "idempotency", "webhook_endpoint")
@@ -68,7 +68,9 @@ class Client:
             raw = await response.read()
             is_json = "json" in response.content_type
             return Answer(
-                response.status, response.headers, msgspec.json.decode(raw) if is_json and raw else raw
+                response.status,
+                response.headers,
+                msgspec.json.decode(raw) if is_json and raw else raw,
             )
 
     async def get(self, path: str, **headers: str | None) -> Answer:
@@ -143,9 +145,7 @@ def settings(tmp_path: Path, database: DatabaseUrls, redis_url: str) -> Settings
 async def open_partitions(redis: Redis) -> None:
     """Award partitions as the flusher leaves them when it has opened them."""
     for partition in range(keys.AWARD_PARTITIONS):
-        await redis.hset(  # type: ignore[misc] # redis-py's hints serve both worlds
-            keys.award_head(partition), mapping={"gen": 0, "seq": 0, "open": 1}
-        )
+        await redis.hset(keys.award_head(partition), mapping={"gen": 0, "seq": 0, "open": 1})
 
 
 @pytest.fixture
@@ -199,13 +199,13 @@ async def other(enter: Enter) -> Client:
 
 
 @pytest.fixture
-async def db(database: DatabaseUrls) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def db(database: DatabaseUrls) -> AsyncIterator[Db]:
     """A connection with all rights."""
     connection = await asyncpg.connect(database.migrate)
     yield connection
     await connection.close()
 
 
-async def counts(db: asyncpg.Connection[asyncpg.Record]) -> dict[str, int]:
+async def counts(db: Db) -> dict[str, int]:
     """How many rows the tables have that the API writes."""
     return {table: await db.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES}
