@@ -52,6 +52,9 @@ def prepare(folder: Path, given: Mapping[str, str]) -> Environment:
         env["STAMPGATE_DATABASE_URL"] = urls.app
         env["STAMPGATE_MIGRATE_URL"] = urls.migrate
         env["STAMPGATE_FLUSH_URL"] = urls.flush
+        # Addresses of another server's roles mean nothing on ours.
+        for name in ("STAMPGATE_MIGRATE_URL_FILE", "STAMPGATE_FLUSH_URL_FILE"):
+            env.pop(name, None)
         servers.append(postgres)
     if not is_given(env, "STAMPGATE_REDIS_URL"):
         sync: Sync = "everysec" if env.get("STAMPGATE_DURABILITY") == "everysec" else "always"

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -132,7 +131,9 @@ class Postgres:
         """Poll the lock file, in which the server writes its state as its last line."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and process.is_alive:
-            if lock_file_lines(self.home)[-1].strip() == "ready":
+            lines = lock_file_lines(self.home)
+            # A killed server's lock still says that it was ready.
+            if lines[0] == str(process.pid) and lines[-1].strip() == "ready":
                 return
             process.ends_within(0.02)
         process.kill()
@@ -262,9 +263,11 @@ def create_cluster(home: Home, *, fsync: bool) -> None:
 
 
 def remove_stale_locks(home: Home) -> None:
-    """Remove what a killed server left, once none of its processes remains; raises ServerFailed.
+    """Wait for the last process of a killed server, and clear its locks; raises ServerFailed.
 
     PostgreSQL itself refuses to start when a stranger has since been given the pid in its lock.
+    When the pid is free the lock stays: it also names the shared memory, which tells PostgreSQL
+    whether really nobody is left.
     """
     deadline = time.monotonic() + 5.0
     while running := pids_in(home.data):
@@ -272,14 +275,18 @@ def remove_stale_locks(home: Home) -> None:
             message = f"a PostgreSQL that is not ours runs on {home.data} (pids {running})"
             raise ServerFailed(message)
         time.sleep(0.02)
-    for lock in (home.data / "postmaster.pid", *stale_sockets(home)):
-        lock.unlink(missing_ok=True)
+    for socket_file in (folders.SOCKET_NAME, f"{folders.SOCKET_NAME}.lock"):
+        (home.sockets / socket_file).unlink(missing_ok=True)
+    if is_stranger(lock_file_lines(home)[0].strip()):
+        (home.data / "postmaster.pid").unlink()
 
 
-def stale_sockets(home: Home) -> Iterator[Path]:
-    """The socket and its lock file."""
-    yield home.sockets / folders.SOCKET_NAME
-    yield home.sockets / f"{folders.SOCKET_NAME}.lock"
+def is_stranger(pid: str) -> bool:
+    """Whether that pid runs and lets us see where; on our data nobody does by now."""
+    try:
+        return pid.isdecimal() and bool(Path(f"/proc/{pid}/cwd").readlink())
+    except OSError:
+        return False
 
 
 def lock_file_lines(home: Home) -> list[str]:

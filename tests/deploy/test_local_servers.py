@@ -84,8 +84,11 @@ def test_a_stale_lock_whose_pid_a_stranger_has_now_is_no_obstacle(own: Servers) 
     own.postgres.kill()
     lock = own.postgres.home.data / "postmaster.pid"
     lines = lock.read_text().splitlines()
-    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    own.postgres.start()
+    # Not this process: PostgreSQL takes its own parent's pid for a coincidence.
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        lock.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
+        own.postgres.start()
+        stranger.kill()
     assert ask(own.database_url, "SELECT 1") == 1
 
 
