@@ -145,7 +145,7 @@ class Flush:
         for portion in portions:
             for entry in portion.entries:
                 if is_points(portion.stream):
-                    placed += place(portion.stream, entry, events.decode_points(entry.payload))
+                    placed += place(portion.stream, entry.id, events.decode_points(entry.payload))
                 else:
                     clicks += events.decode_clicks(entry.payload).clicks
         try:
@@ -169,7 +169,7 @@ class Flush:
             for position, raw in enumerate(_take_apart(portion.stream, entry)):
                 try:
                     async with db.transaction():
-                        points, clicks = _decode_one(portion.stream, entry, position, raw)
+                        points, clicks = _decode_one(portion.stream, entry.id, position, raw)
                         inserted = await self._write(db, points, clicks)
                 except REFUSALS as error:
                     self._book.forget()
@@ -185,6 +185,13 @@ class Flush:
             await _move_sequences(db, placed)
             await _set_aside(db, poisons)
         return total._replace(poisons=len(poisons))
+
+    async def apply_event(
+        self, db: Db, stream: str, entry_id: str, position: int, raw: bytes
+    ) -> None:
+        """Apply one event that was set aside, in the caller's transaction; one of REFUSALS."""
+        placed, clicks = _decode_one(stream, entry_id, position, raw)
+        await self._write(db, placed, clicks)
 
     async def _write(self, db: Db, placed: list[ledger.Placed], clicks: list[events.Click]) -> int:
         inserted = 0
@@ -219,10 +226,10 @@ def partition_of(stream: str) -> int:
 
 
 def place(
-    stream: str, entry: Entry, points: list[events.PointsEvent], offset: int = 0
+    stream: str, entry_id: str, points: list[events.PointsEvent], offset: int = 0
 ) -> list[ledger.Placed]:
     """Give the events of an entry their sequence numbers: the entry's id names the first."""
-    generation, first = ledger.parse_key(entry.id)
+    generation, first = ledger.parse_key(entry_id)
     partition = partition_of(stream)
     return [
         ledger.Placed(partition, generation, sequence, event)
@@ -241,10 +248,10 @@ def _take_apart(stream: str, entry: Entry) -> list[bytes]:
 
 
 def _decode_one(
-    stream: str, entry: Entry, position: int, raw: bytes
+    stream: str, entry_id: str, position: int, raw: bytes
 ) -> tuple[list[ledger.Placed], list[events.Click]]:
     if is_points(stream):
-        return place(stream, entry, [events.decode_points_event(raw)], position), []
+        return place(stream, entry_id, [events.decode_points_event(raw)], position), []
     return [], [events.decode_click(raw)]
 
 

@@ -1,0 +1,115 @@
+"""`stampgate token` and `stampgate keys`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from core import errors, ids, keyring, tokens
+from core.settings import Settings
+from deploy.commands.arguments import Commands, duration_s
+from deploy.local import files
+
+
+def add_token(commands: Commands) -> None:
+    """Declare `token create`."""
+    token = commands.add_parser("token", help="bearer tokens for apps and operators")
+    create = token.add_subparsers(dest="token", required=True, metavar="ACTION").add_parser(
+        "create", help="sign a token and print it"
+    )
+    create.add_argument("--program", metavar="PRG", help="the program; none for platform staff")
+    create.add_argument(
+        "--scope",
+        action="append",
+        required=True,
+        metavar="SCOPE",
+        help="may be repeated, or several with spaces: " + " ".join(tokens.SCOPES),
+    )
+    create.add_argument("--ttl", type=duration_s, default=3600, help="lifetime (default 1h)")
+    create.add_argument("--subject", default="app:cli", help="who it is for (default app:cli)")
+    create.set_defaults(run=create_token)
+
+
+def add_keys(commands: Commands) -> None:
+    """Declare `keys init|list|rotate|retire`."""
+    keys = commands.add_parser("keys", help="the key ring: click, token and field keys")
+    actions = keys.add_subparsers(dest="keys", required=True, metavar="ACTION")
+    actions.add_parser("init", help="make the key ring file").set_defaults(run=init)
+    actions.add_parser("list", help="name the keys").set_defaults(run=list_all)
+    rotate_parser = actions.add_parser("rotate", help="add a new active key; old ones stay valid")
+    retire_parser = actions.add_parser("retire", help="forget a key; what it proved is void")
+    for action, run in ((rotate_parser, rotate), (retire_parser, retire)):
+        action.add_argument("kind", choices=["click", "token", "field"])
+        action.set_defaults(run=run)
+    retire_parser.add_argument("key", help="its id, as `keys list` shows it")
+
+
+async def create_token(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Sign a token with the active key and print it."""
+    now_ms = _now_ms()
+    if arguments.program is not None and not ids.is_id(arguments.program, "program"):
+        raise errors.ProgramNotFound(f"{arguments.program!r} is not the id of a program (prg_…)")
+    print(
+        tokens.issue(
+            _read(settings),
+            program_id=arguments.program,
+            subject=arguments.subject,
+            scopes=" ".join(arguments.scope).replace(",", " ").split(),
+            now_s=now_ms // 1000,
+            ttl_s=arguments.ttl,
+            token_id=ids.new("token", now_ms, os.urandom(ids.ENTROPY_BYTES)),
+        )
+    )
+    return 0
+
+
+async def init(settings: Settings, _arguments: argparse.Namespace) -> int:
+    """Make the file, unless it is there."""
+    path = Path(settings.keyring_file)
+    if path.exists():
+        raise errors.BadKeyRing(f"{path} exists already: rotate its keys instead")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ring = keyring.generate(_now_ms(), os.urandom(keyring.RING_ENTROPY_BYTES))
+    files.write_private(path, keyring.dump(ring))
+    print(f"made {path}; keep a copy in a safe place")
+    return 0
+
+
+async def list_all(settings: Settings, _arguments: argparse.Namespace) -> int:
+    """Name the keys of each kind and mark the active one."""
+    ring = _read(settings)
+    for kind in ("click", "token", "field"):
+        active = getattr(ring, f"active_{kind}")
+        for key in getattr(ring, kind):
+            print(f"{kind:5}  {key}{'  (active)' if key == active else ''}")
+    return 0
+
+
+async def rotate(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Add a key and make it the active one."""
+    ring = keyring.rotate(_read(settings), arguments.kind, _now_ms(), os.urandom(keyring.KEY_BYTES))
+    files.write_private(Path(settings.keyring_file), keyring.dump(ring))
+    print(f"{arguments.kind} key {getattr(ring, f'active_{arguments.kind}')} is active;")
+    print("restart the gateway and the redirector, each in turn, so that they read it")
+    return 0
+
+
+async def retire(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Forget a key that is not active."""
+    ring = keyring.retire(_read(settings), arguments.kind, arguments.key)
+    files.write_private(Path(settings.keyring_file), keyring.dump(ring))
+    print(f"{arguments.kind} key {arguments.key} is retired")
+    return 0
+
+
+def _read(settings: Settings) -> keyring.KeyRing:
+    path = Path(settings.keyring_file)
+    if not path.exists():
+        raise errors.BadKeyRing(f"there is no {path}: make one with `stampgate keys init`")
+    return keyring.parse(path.read_bytes())
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,160 @@
+"""`stampgate program create` and `stampgate import`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import io
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import msgspec
+
+from core import errors, ids, keyring, programs, tokens
+from core.http import HttpRequest, HttpResponse, OutboundError
+from core.settings import Settings
+from db import programs as stored
+from deploy.commands.arguments import Commands, Progress
+from web.outbound import Outbound
+
+LINKS_A_REQUEST = 10_000
+MEMBERS_A_REQUEST = 1_000
+MEMBER_COLUMNS = {"external_id", "name"}
+
+
+def add_program(commands: Commands) -> None:
+    """Declare `program create`."""
+    program = commands.add_parser("program", help="the tenants of this installation")
+    create = program.add_subparsers(dest="program", required=True, metavar="ACTION").add_parser(
+        "create", help="make a program and print its id"
+    )
+    create.add_argument("name")
+    create.add_argument("--currency", required=True, help="ISO 4217, such as EUR")
+    create.add_argument("--time-zone", default="UTC", help="whose day its limits count")
+    create.set_defaults(run=create_program)
+
+
+def add_import(commands: Commands) -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "import", help="links or members from a CSV file with a header row, through the API"
+    )
+    command.add_argument("what", choices=["links", "members"])
+    command.add_argument("file", type=Path)
+    command.add_argument("--program", required=True, metavar="PRG")
+    command.add_argument("--url", help="the gateway (default: the one of the settings)")
+    command.set_defaults(run=import_file)
+
+
+async def create_program(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Store a program with the default rules."""
+    try:
+        programs.zone(arguments.time_zone)
+    except (ValueError, OSError, KeyError) as error:
+        raise errors.InvalidRequest(f"there is no time zone {arguments.time_zone!r}") from error
+    program_id = ids.new("program", time.time_ns() // 1_000_000, os.urandom(ids.ENTROPY_BYTES))
+    db = await asyncpg.connect(settings.database_url)
+    try:
+        await stored.add(
+            db,
+            program_id,
+            name=arguments.name,
+            currency=arguments.currency,
+            time_zone=arguments.time_zone,
+            settings=programs.ProgramSettings(),
+        )
+    finally:
+        await db.close()
+    print(program_id)
+    return 0
+
+
+async def import_file(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Send the file in portions. Each has a key of its own, so that a second run repeats none."""
+    text = arguments.file.read_text(encoding="utf-8-sig")
+    base = arguments.url or f"http://{settings.gateway_host}:{settings.gateway_port}"
+    portions = list(_links(text) if arguments.what == "links" else _members(text))
+    total, done = sum(count for count, _, _ in portions), 0
+    progress = Progress(arguments.what)
+    outbound = Outbound(allow=urlsplit(base).hostname or "")
+    try:
+        for count, media_type, body in portions:
+            answer = await outbound.send(
+                HttpRequest(
+                    method="POST",
+                    url=f"{base}/v1/{arguments.what}/{'import' if 'csv' in media_type else 'bulk'}",
+                    purpose="import",
+                    headers={
+                        "Authorization": f"Bearer {_token(settings, arguments.program)}",
+                        "Content-Type": media_type,
+                        "Idempotency-Key": "import-" + hashlib.sha256(body).hexdigest(),
+                    },
+                    body=body,
+                    timeout_s=120.0,
+                )
+            )
+            _check(answer, done)
+            done += count
+            progress(done, total)
+    except OutboundError as error:
+        raise errors.Unavailable(f"the gateway at {base} did not answer: {error}") from error
+    finally:
+        await outbound.close()
+    return 0
+
+
+def _check(answer: HttpResponse, done: int) -> None:
+    if answer.status >= 400:
+        problem = msgspec.json.decode(answer.body)
+        raise errors.InvalidRequest(
+            f"{problem.get('detail')} (rows up to {done:,} are stored)",
+            errors=problem.get("errors"),
+        )
+    refused = [
+        {"row": str(done + number), "detail": item["error"]["detail"]}
+        for number, item in enumerate(msgspec.json.decode(answer.body).get("data") or [], 1)
+        if item["status"] >= 400
+    ]
+    if refused:
+        raise errors.InvalidRequest("rows were refused; the others are stored", errors=refused[:50])
+
+
+Portion = tuple[int, str, bytes]
+
+
+def _links(text: str) -> Iterator[Portion]:
+    rows = list(csv.reader(io.StringIO(text)))
+    for start in range(1, len(rows), LINKS_A_REQUEST):
+        portion = io.StringIO()
+        chosen = rows[start : start + LINKS_A_REQUEST]
+        csv.writer(portion).writerows([rows[0], *chosen])
+        yield len(chosen), "text/csv", portion.getvalue().encode()
+
+
+def _members(text: str) -> Iterator[Portion]:
+    reader = csv.DictReader(io.StringIO(text))
+    names = set(reader.fieldnames or ())
+    if "external_id" not in names or not names <= MEMBER_COLUMNS:
+        raise errors.InvalidRequest("the columns of members are external_id and name")
+    items = [{name: value for name, value in row.items() if value} for row in reader]
+    for start in range(0, len(items), MEMBERS_A_REQUEST):
+        chosen = items[start : start + MEMBERS_A_REQUEST]
+        yield len(chosen), "application/json", msgspec.json.encode({"items": chosen})
+
+
+def _token(settings: Settings, program_id: str) -> str:
+    now_ms = time.time_ns() // 1_000_000
+    return tokens.issue(
+        keyring.parse(Path(settings.keyring_file).read_bytes()),
+        program_id=program_id,
+        subject="app:import",
+        scopes=["links:write", "members:write"],
+        now_s=now_ms // 1000,
+        ttl_s=600,
+        token_id=ids.new("token", now_ms, os.urandom(ids.ENTROPY_BYTES)),
+    )
