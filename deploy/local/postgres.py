@@ -21,7 +21,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from deploy.local import folders
-from deploy.local.processes import Identity, Process, launched, pids_in
+from deploy.local.processes import Identity, Process, launched, pids_in, start_time
 
 ENV = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 OUTSIDE = Path("/var/tmp")  # noqa: S108 - what lies in it is checked to be ours
@@ -277,16 +277,22 @@ def remove_stale_locks(home: Home) -> None:
         time.sleep(0.02)
     for socket_file in (folders.SOCKET_NAME, f"{folders.SOCKET_NAME}.lock"):
         (home.sockets / socket_file).unlink(missing_ok=True)
-    if is_stranger(lock_file_lines(home)[0].strip()):
+    if is_in_the_way(lock_file_lines(home)[0].strip()):
         (home.data / "postmaster.pid").unlink()
 
 
-def is_stranger(pid: str) -> bool:
-    """Whether that pid runs and lets us see where; on our data nobody does by now."""
+def is_in_the_way(pid: str) -> bool:
+    """Whether that pid exists but is a stranger's, or of a dead process that nobody collected.
+
+    Nobody who shows us his folder is on our data by now; of one who hides it we cannot know.
+    """
     try:
-        return pid.isdecimal() and bool(Path(f"/proc/{pid}/cwd").readlink())
-    except OSError:
+        Path(f"/proc/{pid}/cwd").readlink()
+    except PermissionError:
         return False
+    except FileNotFoundError:
+        return pid.isdecimal() and start_time(int(pid)) > 0
+    return pid.isdecimal()
 
 
 def lock_file_lines(home: Home) -> list[str]:

@@ -92,6 +92,16 @@ def test_a_stale_lock_whose_pid_a_stranger_has_now_is_no_obstacle(own: Servers) 
     assert ask(own.database_url, "SELECT 1") == 1
 
 
+def test_a_killed_server_that_nobody_collects_is_no_obstacle(own: Servers) -> None:
+    killed = own.postgres.process
+    assert killed is not None
+    os.kill(killed.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+    own.postgres.start()
+    assert not killed.is_alive
+    assert ask(own.database_url, "SELECT 1") == 1
+
+
 def test_redis_keeps_what_it_acknowledged_and_evicts_nothing(own: Servers) -> None:
     expected = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
     with Redis.from_url(own.redis_url) as client:
