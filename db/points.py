@@ -176,6 +176,17 @@ class Points:
         """The partition's generation, asked of Redis; NotOpen."""
         return await self._refresh(self._partitions[number])
 
+    async def open_partitions(self) -> int:
+        """How many partitions decide now."""
+        heads = await asyncio.gather(
+            *(
+                self._redis.call("HMGET", keys.award_head(state.number), "open", "run")
+                for state in self._partitions
+            )
+        )
+        run_id = self._redis.run_id.encode()
+        return sum(is_open == b"1" and run == run_id for is_open, run in heads)
+
     async def add_lease(
         self, number: int, generation: int, program_id: str, unit: str, amount: int
     ) -> None:

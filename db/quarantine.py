@@ -11,6 +11,11 @@ PAGE: Final = """
 SELECT id, stream, entry_id, position, payload, error FROM quarantine
  WHERE $1::bigint IS NULL OR id = $1 ORDER BY id
 """
+COUNTS: Final = """
+SELECT count(*) FILTER (WHERE stream LIKE '{a%') AS points,
+       count(*) FILTER (WHERE stream LIKE '{c%') AS clicks
+  FROM quarantine
+"""
 TAKE: Final = "DELETE FROM quarantine WHERE id = $1"
 
 
@@ -35,3 +40,8 @@ async def replay(db: Db, flusher: flush.Flush, event: Event) -> None:
     async with db.transaction():
         await flusher.apply_event(db, event.stream, event.entry_id, event.position, event.payload)
         await db.execute(TAKE, event.id)
+
+
+async def counts(db: Db) -> dict[str, int]:
+    """How many there are, by kind."""
+    return dict(await db.fetchrow(COUNTS) or {})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from aiohttp import web
 
 from core import errors
-from db import redis
+from db import keys
 from gateway.app import Call
 from web import problem
 from web.routing import Route
@@ -32,11 +32,13 @@ class Live(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What the gateway stands on; `degraded`: awards go on, what PostgreSQL decides does not."""
+    """What the gateway stands on; `degraded`: awards go on, what PostgreSQL decides does not, or
+    some members' balances are being rebuilt.
+    """
 
-    status: str
-    redis: str
-    postgresql: str
+    status: Literal["ready", "degraded"]
+    awards: Literal["open", "partly open"]
+    postgresql: Literal["up", "away"]
 
 
 async def version(_: Call) -> web.Response:
@@ -51,20 +53,24 @@ async def live(_: Call) -> web.Response:
 
 async def ready(call: Call) -> web.Response:
     """200 while awards can be decided, which takes Redis alone; else 503."""
-    has_redis, has_postgresql = await asyncio.gather(_has_redis(call), _has_postgresql(call))
-    status = "ready" if has_postgresql else "degraded"
-    if not has_redis:
-        raise errors.Unavailable("Redis is away.")
-    return problem.reply(Ready(status, _word(has_redis), _word(has_postgresql)), headers=FRESH)
+    count, has_postgresql = await asyncio.gather(_open_partitions(call), _has_postgresql(call))
+    if count == 0:
+        raise errors.NotOpen("Redis is away, or no worker has opened it yet.")
+    is_open = count == keys.AWARD_PARTITIONS
+    document = Ready(
+        status="ready" if is_open and has_postgresql else "degraded",
+        awards="open" if is_open else "partly open",
+        postgresql="up" if has_postgresql else "away",
+    )
+    return problem.reply(document, headers=FRESH)
 
 
-async def _has_redis(call: Call) -> bool:
+async def _open_partitions(call: Call) -> int:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await redis.ping(call.app.redis)
+            return await call.app.points.open_partitions()
     except (TimeoutError, errors.StampgateError):
-        return False
-    return True
+        return 0
 
 
 async def _has_postgresql(call: Call) -> bool:
@@ -74,10 +80,6 @@ async def _has_postgresql(call: Call) -> bool:
     except (TimeoutError, errors.Unavailable):
         return False
     return True
-
-
-def _word(is_up: bool) -> str:  # noqa: FBT001 - one fact, one word
-    return "up" if is_up else "away"
 
 
 ROUTES: tuple[Route, ...] = (
@@ -104,6 +106,6 @@ ROUTES: tuple[Route, ...] = (
         name="ready",
         summary="Whether awards can be decided",
         reply=Ready,
-        errors=(errors.Unavailable,),
+        errors=(errors.NotOpen,),
     ),
 )

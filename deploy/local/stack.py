@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import sys
@@ -140,12 +141,14 @@ def explain(process: Process) -> str:
 
 
 def is_ready(app: App) -> bool:
-    """Whether the app's `/health/ready` answers 200."""
+    """Whether the app's `/health/ready` answers 200, and no part of it is still closed."""
     connection = http.client.HTTPConnection(reachable(app.host), app.port, timeout=2.0)
     try:
         connection.request("GET", "/health/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
+        answer = connection.getresponse()
+        document = json.loads(answer.read())
+        return answer.status == http.HTTPStatus.OK and document.get("awards", "open") == "open"
+    except (OSError, ValueError, http.client.HTTPException):
         return False
     finally:
         connection.close()
