@@ -88,13 +88,13 @@ async def page(
     before: clickid.ClickId | None,
     limit: int,
 ) -> list[Click]:
-    """Up to `limit` clicks on a link from `first` to before `end`, the latest first."""
+    """Up to `limit` clicks on a link from `first` to before `end`, both UTC, the latest first."""
     rows = await db.fetch(
         PAGE,
         program_id,
         link_id,
-        first.astimezone(dt.UTC).date(),
-        end.astimezone(dt.UTC).date(),
+        first.date(),
+        end.date(),
         first,
         end,
         "" if before is None else before.text,

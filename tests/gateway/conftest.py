@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -58,7 +59,8 @@ class Client:
         """Send `body`, bytes as they are; a header given as None is left out."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         merged = {**self.headers, **named}
-        data = body if isinstance(body, bytes) else None if body is None else encode(body)
+        raw_body = body if isinstance(body, bytes) or body is None else encode(body)
+        data = None if raw_body is None else io.BytesIO(raw_body)
         async with self.session.request(
             method,
             self.url + path,
