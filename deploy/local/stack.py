@@ -77,7 +77,7 @@ class Stack:
             raise StackFailed(explain(process))
 
     def wait_ready(self, app: App) -> None:
-        """Ask an app until it answers 200; raises StackFailed when it does not, or one ended."""
+        """Ask an app until it is ready; raises StackFailed when it does not, or one ended."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while app.port and not is_ready(app):
             self._check(self._processes)

@@ -19,15 +19,15 @@ from deploy.local import environment, files, folders, processes
 from deploy.local.postgres import Postgres
 from deploy.local.servers import Servers
 
-# Answers 200 to everything on the port of the package that it lies in.
+# Says that it is ready, whatever it is asked, on the port of the package that it lies in.
 STAND_IN = """
 import http.server, os, pathlib, signal
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
-        self.send_header("Content-Length", "0")
         self.end_headers()
+        self.wfile.write(b'{"status": "ready"}')
 name = pathlib.Path(__file__).parent.name.upper()
 port = os.environ.get(f"STAMPGATE_{name}_PORT") or os.environ["STAMPGATE_WORKERS_METRICS_PORT"]
 http.server.HTTPServer(("127.0.0.1", int(port)), Ready).serve_forever()
