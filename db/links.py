@@ -17,7 +17,7 @@ import msgspec
 
 from core import errors, links, tasks
 from core.links import LinkConfig
-from db import outbox, redis, snapshot
+from db import keys, outbox, redis, snapshot, stats
 from db.pg import Db, Pool
 
 SLUG_TRIES: Final = 5
@@ -104,11 +104,14 @@ class Draft(NamedTuple):
 
 
 class Publication(NamedTuple):
-    """What the redirectors shall see under a slug; an empty blob means nothing."""
+    """What the redirectors shall see under a slug; an empty blob means nothing. `capped` is the
+    link's id if it has a cap.
+    """
 
     slug: str
     version: int
     blob: bytes
+    capped: str | None = None
 
 
 async def add(db: Db, program_id: str, draft: Draft, random_slug: Callable[[], str]) -> Link:
@@ -236,16 +239,32 @@ def publication(link: Link) -> Publication:
     compiled = links.compile_snapshot(
         link.id, link.program_id, link.version, link.config, link.password_hash
     )
-    return Publication(link.slug, link.version, links.encode(compiled))
+    capped = None if link.config.cap is None else link.id
+    return Publication(link.slug, link.version, links.encode(compiled), capped)
 
 
 async def publish(connection: redis.Connection, publications: Iterable[Publication]) -> int:
     """Put snapshots before the redirectors, unless newer ones are there; how many were news."""
-    waiting, news = list(publications), 0
-    while waiting:
-        batch, waiting = waiting[:PUBLISH_BATCH], waiting[PUBLISH_BATCH:]
-        news += sum(await asyncio.gather(*(snapshot.publish(connection, *one) for one in batch)))
-    return news
+    wanted = list(publications)
+    await _open_caps(connection, [one.capped for one in wanted if one.capped is not None])
+    sent = [snapshot.publish(connection, one.slug, one.version, one.blob) for one in wanted]
+    return sum(await asyncio.gather(*sent))
+
+
+async def _open_caps(connection: redis.Connection, link_ids: Sequence[str]) -> None:
+    """Start the counters of links that have just got a cap; what they gave before counts.
+
+    A Redis that lost its counters is left to `recovery`, which knows what they stood at.
+    """
+    if not link_ids or not await connection.call("EXISTS", keys.INSTALLED):
+        return
+    there = await asyncio.gather(
+        *(connection.call("EXISTS", keys.link_cap(link_id)) for link_id in link_ids)
+    )
+    for link_id, is_there in zip(link_ids, there, strict=True):
+        if not is_there:
+            used = (await stats.live(connection, link_id)).clicks
+            await connection.call("SETNX", keys.link_cap(link_id), used)
 
 
 async def republish(db: Db, connection: redis.Connection, task: tasks.PublishLink) -> None:

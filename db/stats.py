@@ -57,12 +57,14 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 async def live(connection: redis.Connection, link_id: str) -> Live:
-    """The link's live numbers: the sum over the click partitions, asked for in one turn."""
+    """The link's live numbers: the sum over the click partitions, asked for in one turn. The last
+    one holds what was restored.
+    """
     fields = [f"{link_id}:{number}" for number in range(len(classes.NAMES))]
     counts = await asyncio.gather(
         *(
             connection.call("HMGET", keys.click_counts(partition), *fields)
-            for partition in range(keys.CLICK_PARTITIONS)
+            for partition in range(keys.CLICK_PARTITIONS + 1)
         )
     )
     sums = [sum(int(count or 0) for count in column) for column in zip(*counts, strict=True)]
