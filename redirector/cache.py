@@ -42,7 +42,7 @@ class Cache:
         self._links_max = links_max
         self._reads: dict[str, asyncio.Task[Link]] = {}
         self._position = snapshot.START
-        self._is_bare = False
+        self.is_bare = False
         self._lookups = metrics.Counts(
             metrics.link_cache_lookups, [("hit",), ("miss",), ("unknown",), ("redis_away",)]
         )
@@ -84,10 +84,10 @@ class Cache:
             self.polled_at = time.monotonic()
             if slugs is None:
                 log.info("announcements may be missing: %d links are read again", len(self.links))
-                self._is_bare = self._position == snapshot.START
+                self.is_bare = self._position == snapshot.START
                 await self._refresh(list(self.links))
             elif slugs:
-                self._is_bare = False
+                self.is_bare = False
                 await self._refresh({slug: None for slug in slugs if slug in self.links})
             if slugs is None or len(slugs) < snapshot.CHANGES_READ:
                 return
@@ -109,7 +109,7 @@ class Cache:
         except errors.StampgateError as error:
             self._lookups.pending[_AWAY] += 1
             raise errors.Unavailable("Links cannot be looked up at the moment") from error
-        if blob is None and self._is_bare:
+        if blob is None and self.is_bare:
             # Redis lost the links and nobody has published one since: it cannot tell.
             self._lookups.pending[_AWAY] += 1
             raise errors.Unavailable("Links are being published again")

@@ -21,6 +21,7 @@ from web import metrics
 log: Final = logging.getLogger("stampgate.caps")
 
 NOTICES_KEPT: Final = 10_000
+UNKNOWN: Final = "The link's cap cannot be checked at the moment"
 
 _ADMITTED, _REFUSED = range(2)
 _Waiting = deque[asyncio.Future[bool]]
@@ -53,10 +54,12 @@ class Caps:
         """Whether a redirect would be given now; raises as `admit`."""
         cap = link.snapshot.cap or 0
         try:
-            _, used = await self._call(link.snapshot.link_id, 0, cap)
+            reply = await self._call(link.snapshot.link_id, 0, cap)
         except errors.StampgateError as error:
-            raise errors.Unavailable("The link's cap cannot be checked") from error
-        return int(used) < cap
+            raise errors.Unavailable(UNKNOWN) from error
+        if reply is None:
+            raise errors.Unavailable(UNKNOWN)
+        return int(reply[1]) < cap
 
     def _call(self, link_id: str, clicks: int, cap: int) -> asyncio.Future[Any]:
         return self._redis.run(CLICK_CAP, (keys.link_cap(link_id),), (clicks, cap))
@@ -74,7 +77,7 @@ class Caps:
         self, link_id: str, cap: int, waiting: _Waiting, reply: asyncio.Future[Any]
     ) -> None:
         failure = reply.exception()
-        if failure is not None:
+        if failure is not None or reply.result() is None:
             _refuse(waiting, failure)
             return
         admitted, used = reply.result()
@@ -103,9 +106,10 @@ def _note(notice: asyncio.Future[Any]) -> None:
         log.warning("a cap was reached and nobody could be told")
 
 
-def _refuse(waiting: _Waiting, cause: BaseException) -> None:
+def _refuse(waiting: _Waiting, cause: BaseException | None) -> None:
+    """Redis is away, or lost the counter; what is left of the cap is rebuilt elsewhere."""
     for future in waiting:
         if not future.done():
-            error = errors.Unavailable("The link's cap cannot be checked")
+            error = errors.Unavailable(UNKNOWN)
             error.__cause__ = cause
             future.set_exception(error)

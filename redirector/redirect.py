@@ -10,7 +10,7 @@ from aiohttp import web
 from core import classes, clicks, destinations, errors, linkrules, testclicks
 from core.clicks import Pairs
 from core.events import Click
-from core.linkrules import RULES, Decision, Link
+from core.linkrules import RULES, STATIC, Decision, Link
 from db import keys
 from db.redis import CLICK_VISIT
 from redirector import answers, unlock
@@ -96,10 +96,12 @@ async def follow(state: State, ask: Ask) -> web.StreamResponse:
         click_id = ask.premade.click_id
     else:
         click_id = recorder.minter.mint(now_ms, snapshot.program_id, link.link_bits)
-    if decision is _OPEN:
-        location = link.location_prefix + click_id.encode() + link.location_suffix
-    else:
+    if decision is not _OPEN:
         location = linkrules.location(link, decision, visit, click_id)
+    elif link.kind == STATIC:
+        location = link.location_prefix
+    else:
+        location = link.location_prefix + click_id.encode() + link.location_suffix
     # 6. The click is recorded before the answer leaves.
     if click_id:
         hit_class = ask.visitor.hit_class

@@ -96,13 +96,15 @@ class Spool:
     def append(self, batch: Batch) -> Segment:
         """Write a batch; raises SpoolFull when it does not fit the limits or the disk."""
         data = _record(_BATCH, _encode(batch))
-        if self.used_bytes() + len(data) > self._total_bytes:
-            raise SpoolFull
         try:
-            segment = self._room_for(len(data))
-            _write(segment, data)
+            is_full = self.used_bytes() + len(data) > self._total_bytes
+            segment = None if is_full else self._room_for(len(data))
+            if segment is not None:
+                _write(segment, data)
         except OSError as error:
             raise SpoolFull from error
+        if segment is None:
+            raise SpoolFull
         segment.live += 1
         return segment
 
