@@ -148,5 +148,6 @@ ROUTES: tuple[Route, ...] = (
         errors=(*LINK_ERRORS, errors.ProgramNotFound),
         body_limit=BODY_LIMIT,
         is_idempotent=True,
+        is_key_optional=True,
     ),
 )

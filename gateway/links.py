@@ -225,6 +225,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         errors=(*LINK_ERRORS, errors.ProgramNotFound),
         is_idempotent=True,
+        is_key_optional=True,
     ),
     Route(
         method="PUT",
@@ -249,6 +250,7 @@ ROUTES: tuple[Route, ...] = (
         errors=(errors.ProgramNotFound,),
         body_limit=bulk.BODY_LIMIT,
         is_idempotent=True,
+        is_key_optional=True,
     ),
     Route(
         method="GET",

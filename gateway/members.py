@@ -128,6 +128,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         errors=(errors.ExternalIdTaken, errors.ProgramNotFound, errors.NotOpen),
         is_idempotent=True,
+        is_key_optional=True,
     ),
     Route(
         method="PUT",
@@ -152,6 +153,7 @@ ROUTES: tuple[Route, ...] = (
         errors=(errors.ProgramNotFound, errors.NotOpen),
         body_limit=bulk.BODY_LIMIT,
         is_idempotent=True,
+        is_key_optional=True,
     ),
     Route(
         method="GET",

@@ -98,6 +98,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         errors=(errors.ExternalIdTaken, errors.ProgramNotFound),
         is_idempotent=True,
+        is_key_optional=True,
     ),
     Route(
         method="GET",

@@ -112,6 +112,7 @@ ROUTES: tuple[Route, ...] = (
         reply=Program,
         status=201,
         is_idempotent=True,
+        is_key_optional=True,
     ),
     Route(
         method="GET",

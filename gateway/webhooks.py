@@ -195,6 +195,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         errors=(errors.ProgramNotFound,),
         is_idempotent=True,
+        is_key_optional=True,
     ),
     Route(
         method="GET",
@@ -258,6 +259,7 @@ ROUTES: tuple[Route, ...] = (
         reply=EndpointWithSecret,
         errors=(errors.EndpointNotFound,),
         is_idempotent=True,
+        is_key_optional=True,
     ),
     Route(
         method="POST",

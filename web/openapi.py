@@ -20,6 +20,7 @@ from core.errors import (
     InsufficientScope,
     InvalidJson,
     InvalidRequest,
+    RequestInFlight,
     StampgateError,
     TokenExpired,
     TokenInvalid,
@@ -34,7 +35,6 @@ REF: Final = "#/components/schemas/{name}"
 IDEMPOTENCY_KEY: Final[Document] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "required": True,
     "description": "Makes repeating the request safe; 1 to 255 printable ASCII characters.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
@@ -43,7 +43,7 @@ SECURITY_SCHEMES: Final[Document] = {
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 _SCOPE_ERRORS: Final = (Unauthorized, TokenInvalid, TokenExpired, InsufficientScope)
-_KEY_ERRORS: Final = (IdempotencyKeyMissing, IdempotencyKeyInvalid, IdempotencyKeyReused)
+_KEY_ERRORS: Final = (IdempotencyKeyInvalid, IdempotencyKeyReused)
 _VERSION: Final = re.compile(r"v\d+")
 
 
@@ -81,6 +81,7 @@ def errors_of(route: Route) -> list[type[StampgateError]]:
         found += _SCOPE_ERRORS
     if route.is_idempotent:
         found += _KEY_ERRORS
+        found.append(RequestInFlight if route.is_key_optional else IdempotencyKeyMissing)
     return sorted(set(found), key=lambda error: (error.status, error.code))
 
 
@@ -142,7 +143,7 @@ def _parameters(route: Route) -> list[Document]:
             for name, schema in shape["properties"].items()
         ]
     if route.is_idempotent:
-        parameters.append(IDEMPOTENCY_KEY)
+        parameters.append({**IDEMPOTENCY_KEY, "required": not route.is_key_optional})
     return parameters
 
 

@@ -61,6 +61,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[type[StampgateError], ...] = ()
     body_limit: int | None = None
     is_idempotent: bool = False
+    is_key_optional: bool = False
     reply_type: str = JSON
 
     @property

@@ -146,8 +146,14 @@ def settings(tmp_path: Path, database: DatabaseUrls, redis_url: str) -> Settings
 @pytest.fixture
 async def open_partitions(redis: Redis) -> None:
     """Award partitions as the flusher leaves them when it has opened them."""
+    head: dict[Any, Any] = {
+        "gen": 0,
+        "seq": 0,
+        "open": 1,
+        "run": (await redis.info("server"))["run_id"],
+    }
     for partition in range(keys.AWARD_PARTITIONS):
-        await redis.hset(keys.award_head(partition), mapping={"gen": 0, "seq": 0, "open": 1})
+        await redis.hset(keys.award_head(partition), mapping=head)
 
 
 @pytest.fixture

@@ -67,6 +67,8 @@ ROUTES = [
         name="import_links",
         body=bytes,
         body_type="text/csv",
+        is_idempotent=True,
+        is_key_optional=True,
     ),
 ]
 
@@ -108,6 +110,17 @@ def test_errors_are_listed_by_status_and_code(document: Any) -> None:
     }
     problem = responses["404"]["content"]["application/problem+json"]["schema"]
     assert problem == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_a_key_may_be_optional(document: Any) -> None:
+    imports = document["paths"]["/v1/links/import"]["post"]
+    spends = document["paths"]["/v1/spends"]["post"]
+    assert [imports["parameters"][0]["required"], spends["parameters"][0]["required"]] == [
+        False,
+        True,
+    ]
+    assert imports["responses"]["409"]["x-codes"] == ["request_in_flight"]
+    assert "idempotency_key_missing" not in imports["responses"]["400"]["x-codes"]
 
 
 def test_parameters_come_from_the_path_the_query_type_and_the_headers(document: Any) -> None:

@@ -1,0 +1,47 @@
+"""Connections for the modules of `db`, on a database and a Redis of this test's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+
+from core.programs import ProgramSettings
+from db import pg, programs
+from db import redis as redis_
+from deploy.local.postgres import DatabaseUrls
+
+Db: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+PROGRAM = "prg_01h455vb4pex5vsknk084sn02q"
+
+
+@pytest.fixture
+async def pool(database: DatabaseUrls) -> AsyncIterator[pg.Pool]:
+    """A pool with the rights of the app."""
+    async with asyncpg.create_pool(database.app, min_size=0, max_size=4) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def db(pool: pg.Pool) -> AsyncIterator[pg.Db]:
+    """One connection with the rights of the app; there is one program."""
+    async with pool.acquire() as connection:
+        await programs.add(
+            connection,
+            PROGRAM,
+            name="Tea",
+            currency="INR",
+            time_zone="UTC",
+            settings=ProgramSettings(),
+        )
+        yield connection
+
+
+@pytest.fixture
+async def connection(redis_url: str) -> AsyncIterator[redis_.Connection]:
+    """Our own connection to the empty state server."""
+    opened = await redis_.Connection.open(redis_url)
+    yield opened
+    await opened.close()

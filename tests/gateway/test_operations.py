@@ -1,0 +1,74 @@
+"""The document of the API, and the routes that operators ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core import errors, tokens
+from gateway import routes
+from tests.gateway.conftest import Client
+from web import openapi
+from web.routing import Route
+
+COMMITTED = Path(__file__).parents[2] / "openapi.json"
+
+
+def kinds(parent: type[errors.StampgateError]) -> set[type[errors.StampgateError]]:
+    """All errors below `parent`."""
+    return {parent}.union(*map(kinds, parent.__subclasses__()))
+
+
+def test_the_committed_document_is_the_route_table() -> None:
+    """Write it with `python -m gateway --openapi > openapi.json`."""
+    assert COMMITTED.read_bytes() == routes.document()
+
+
+def test_route_names_are_unique_and_scopes_exist() -> None:
+    names = [route.name for route in routes.ROUTES]
+    assert len(set(names)) == len(names)
+    assert {route.scope for route in routes.ROUTES} - {None} <= set(tokens.SCOPES)
+
+
+@pytest.mark.parametrize("route", routes.ROUTES, ids=lambda route: str(route.name))
+def test_every_declared_error_is_one_that_the_api_answers(route: Route) -> None:
+    declared = openapi.errors_of(route)
+    assert set(declared) <= kinds(errors.StampgateError)
+    assert all(400 <= error.status <= 503 for error in declared)
+    assert route.summary
+    assert len(set(route.errors)) == len(route.errors)
+
+
+async def test_all_but_the_operators_routes_need_a_token(client: Client) -> None:
+    is_open = {"/version", "/health/live", "/health/ready", "/openapi.json"}
+    for route in routes.ROUTES:
+        answer = await client.call(route.method, route.path, Authorization=None)
+        expected = 200 if route.path in is_open else 401
+        assert (route.path, answer.status) == (route.path, expected)
+
+
+async def test_the_document_is_served(client: Client) -> None:
+    served = await client.get("/openapi.json")
+    assert served.status == 200
+    assert served.body["openapi"] == "3.1.0"
+    assert "/v1/links/{link_id}/stats" in served.body["paths"]
+
+
+async def test_the_gateway_says_its_version_and_that_it_is_ready(client: Client) -> None:
+    assert (await client.get("/version")).body["version"]
+    assert (await client.get("/health/live")).body == {"status": "live"}
+    ready = await client.get("/health/ready")
+    assert (ready.status, ready.body["status"]) == (200, "ready")
+
+
+async def test_a_head_request_is_a_get_without_a_body(client: Client) -> None:
+    answer = await client.call("HEAD", "/v1/members")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+async def test_a_sane_request_id_comes_back_and_another_is_replaced(client: Client) -> None:
+    kept = await client.get("/v1/members", Request_Id="order-7")
+    assert kept.headers["Request-Id"] == "order-7"
+    replaced = await client.get("/v1/members", Request_Id="a b")
+    assert replaced.headers["Request-Id"] not in {"", "a b"}
