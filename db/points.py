@@ -314,7 +314,33 @@ class Points:
             return
         state.calls_out += 1
         self.batch_sizes.append(len(batch))
-        reply.add_done_callback(lambda done: self._answered(state, batch, done))
+        if not self._settings.replica_wait:
+            reply.add_done_callback(lambda done: self._answered(state, batch, done))
+            return
+        # Replies keep their order: when WAIT has answered, so has the script.
+        copies = self._redis.call(
+            "WAIT", self._settings.replica_wait, self._settings.award_deadline_ms // 2
+        )
+        copies.add_done_callback(lambda done: self._copied(state, batch, reply, done))
+
+    def _copied(
+        self,
+        state: _Partition,
+        batch: list[_Waiting],
+        reply: asyncio.Future[Any],
+        copies: asyncio.Future[Any],
+    ) -> None:
+        """The script ran here; the answer is final only if enough replicas have it as well."""
+        error = copies.exception() or reply.exception()
+        if error is None and copies.result() < self._settings.replica_wait:
+            error = errors.OutcomeUnknown("Too few replicas have confirmed it.")
+        if error is None:
+            self._answered(state, batch, reply)
+            return
+        state.calls_out -= 1
+        self._fail(batch, error)
+        if state.queue:
+            self._wake(state)
 
     def _pack(self, state: _Partition, items: list[Item]) -> tuple[list[str | bytes], list[Any]]:
         number, generation = state.number, state.generation

@@ -19,6 +19,8 @@ from db.pg import Db
 
 FIELDS_A_CALL: Final = 500
 CALLS_OUT: Final = 32
+# Attempts that were cut short have left something behind, too.
+GENERATIONS_FORGOTTEN: Final = 8
 LIMITS_TTL_MS: Final = 172_800_000
 
 RAISE: Final = """
@@ -125,7 +127,8 @@ async def rebuild(
         (keys.award_head(partition),),
         (generation, sequence, connection.run_id, 1),
     )
-    await _forget(connection, partition, generation - 1)
+    for old in range(max(0, generation - GENERATIONS_FORGOTTEN), generation):
+        await _forget(connection, partition, old)
     return report
 
 

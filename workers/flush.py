@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 
-from core import errors
+from core import errors, events
 from core.settings import Settings
 from db import click_rows, flush, keys, pg, rebuild, recovery, redis
 from web import metrics
@@ -53,6 +54,7 @@ class Lane:
         # One lane of one process restores a Redis that knows nothing; the others wait for it.
         self._first_stream = keys.award_stream(0)
         self.checkpoints: dict[str, str] = {}
+        self._events_an_entry = {True: 1.0, False: 1.0}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Flush until stopped; PostgreSQL or Redis away is waited for."""
@@ -123,12 +125,13 @@ class Lane:
                 for stream, since in owned
             )
         )
-        self._measure_lag(owned, replies)
-        return [
+        portions = [
             flush.Portion(stream, since, [_entry(raw) for raw in reply])
             for (stream, since), reply in zip(owned, replies, strict=True)
             if reply
         ]
+        await self._measure_lag(portions)
+        return portions
 
     def _batches(self, portions: list[flush.Portion]) -> Iterator[list[flush.Portion]]:
         """Group what was read into transactions of about `flush_batch_max` events."""
@@ -152,8 +155,19 @@ class Lane:
             log.warning("flush: taking apart a batch: %s", type(error).__name__)
             return await self._bisect(portions)
         metrics.flush_seconds.labels("batch").observe(time.perf_counter() - started)
+        self._learn_sizes(portions, applied)
         await self._moved(portions, applied)
         return applied.clicks + applied.points
+
+    def _learn_sizes(self, portions: list[flush.Portion], applied: flush.Applied) -> None:
+        for kind, count in ((True, applied.points), (False, applied.clicks)):
+            entries = sum(
+                len(portion.entries)
+                for portion in portions
+                if flush.is_points(portion.stream) is kind
+            )
+            if entries:
+                self._events_an_entry[kind] = count / entries
 
     async def _bisect(self, portions: list[flush.Portion]) -> int:
         """Halve until the entry that is refused stands alone, and set its bad events aside."""
@@ -189,15 +203,21 @@ class Lane:
                 )
             )
 
-    def _measure_lag(self, owned: list[tuple[str, str]], replies: list[Any]) -> None:
+    async def _measure_lag(self, portions: list[flush.Portion]) -> None:
+        """Set the gauges of what waits. Entries hold many events: their number is estimated by
+        the size of recent entries.
+        """
+        oldest = {portion.stream: _at_ms(portion) for portion in portions}
+        lengths = await asyncio.gather(
+            *(self._redis.call("XLEN", stream) for stream in self.checkpoints)
+        )
         now_ms = time.time() * 1000
-        for (stream, _), reply in zip(owned, replies, strict=True):
+        for stream, length in zip(self.checkpoints, lengths, strict=True):
             name = stream[1 : stream.index("}")]
-            metrics.stream_lag_events.labels(name).set(len(reply))
-            age_s = 0.0
-            if reply and not flush.is_points(stream):
-                age_s = max(0.0, now_ms - int(reply[0][0].split(b"-")[0])) / 1000
-            metrics.stream_lag_seconds.labels(name).set(age_s)
+            per_entry = self._events_an_entry[flush.is_points(stream)]
+            metrics.stream_lag_events.labels(name).set(round(length * per_entry))
+            age_ms = now_ms - oldest[stream] if stream in oldest else 0.0
+            metrics.stream_lag_seconds.labels(name).set(max(0.0, age_ms) / 1000)
 
     async def _mend(self) -> None:
         """Open award partitions that are closed, rebuild those whose state is gone or behind."""
@@ -263,6 +283,17 @@ class Lane:
 def _entry(raw: list[Any]) -> flush.Entry:
     entry_id, fields = raw
     return flush.Entry(entry_id.decode(), fields[1])
+
+
+def _at_ms(portion: flush.Portion) -> float:
+    """When the oldest entry was made; now, for one that cannot be read."""
+    first = portion.entries[0]
+    if not flush.is_points(portion.stream):
+        return int(first.id.partition("-")[0])
+    try:
+        return events.decode_points(first.payload)[0].facts.recorded_at_ms
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError):
+        return time.time() * 1000
 
 
 def _next(entry: flush.Entry) -> str:
