@@ -8,6 +8,8 @@ import os
 import secrets
 import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +27,7 @@ STEPS: Steps = (
     ("migrate", ("-m", "deploy.cli", "migrate")),
     ("seed", ("-m", "deploy.local", "seed")),
 )
+MAKE_LOOK_S = 0.3
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -109,3 +112,26 @@ def listen_to_signals() -> None:
             signal.signal(number, signal.default_int_handler)
     if "MAKELEVEL" in os.environ:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        threading.Thread(target=follow_make, args=(os.getppid(),), daemon=True).start()
+
+
+def follow_make(make: int) -> None:
+    """End when `make` alone is interrupted: it then waits for us, and does not tell.
+
+    Once it has been interrupted it does not catch the signal any more, which the kernel shows.
+    """
+    if not catches_interrupts(make):
+        return
+    while catches_interrupts(make):
+        time.sleep(MAKE_LOOK_S)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def catches_interrupts(pid: int) -> bool:
+    """Whether a process has a handler for SIGINT; False when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return False
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGINT - 1) & 1)
