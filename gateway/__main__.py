@@ -73,7 +73,7 @@ def _run_parent(settings: Settings) -> int:
 async def _serve(settings: Settings) -> None:
     app = await App.open(settings)
     dispatch = Dispatch(app, Router(routes.ROUTES))
-    publishing = asyncio.create_task(metrics.publish_forever([dispatch.requests]))
+    publishing = asyncio.create_task(metrics.publish_forever([dispatch.requests, app.measures]))
 
     async def close() -> None:
         publishing.cancel()

@@ -20,6 +20,7 @@ from core import clickid, errors, ids, keyring, tokens
 from core.settings import Settings
 from db import clicks, pg, points, redis
 from gateway.auth import Caller
+from gateway.measures import Measures, Transaction
 from gateway.rules import Rules
 from web import problem, routing, server
 
@@ -51,6 +52,7 @@ class App:
         self.reachable: Final = tuple(filter(None, settings.outbound_allow.split(",")))
         self.points: Final = points.Points(connection, settings)
         self.rules: Final = Rules(pool)
+        self.measures: Final = Measures(connection, self.points)
         self._minter: clickid.Minter | None = None
 
     @classmethod
@@ -81,13 +83,17 @@ class App:
         return ids.new(kind, self.now_ms(), os.urandom(ids.ENTROPY_BYTES))
 
     @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[pg.Db]:
+    async def connection(self, purpose: Transaction = "read") -> AsyncIterator[pg.Db]:
         """A connection for reading; Unavailable when PostgreSQL is away."""
+        started = time.perf_counter()
         try:
             async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
                 yield db
         except NOT_NOW as error:
+            self.measures.failures[purpose] += 1
             raise errors.Unavailable("PostgreSQL is away; nothing was changed.") from error
+        finally:
+            self.measures.seconds[purpose].observe(time.perf_counter() - started)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[pg.Db]:
@@ -95,7 +101,7 @@ class App:
 
         Any exception rolls it back.
         """
-        async with self.connection() as db:
+        async with self.connection("write") as db:
             transaction = db.transaction()
             await transaction.start()
             try:

@@ -16,9 +16,8 @@ from core.links import LinkConfig
 from db import links as stored
 from db.links import Draft
 from db.pg import Db
-from gateway import answers
+from gateway import answers, links
 from gateway.app import App, Call, read
-from gateway.links import LINK_ERRORS, checked, publish, random_slug
 from web.routing import Route
 
 ROWS_MAX: Final = 10_000
@@ -59,7 +58,7 @@ async def import_csv(call: Call) -> web.Response:
         return Imported(len(rows))
 
     answer = await answers.once(call, body, work)
-    await publish(app, await asyncio.to_thread(lambda: list(map(stored.publication, made))))
+    await links.publish(app, await asyncio.to_thread(lambda: list(map(stored.publication, made))))
     return answer
 
 
@@ -69,7 +68,7 @@ def parse(app: App, body: bytes) -> list[Row]:
     rows: list[Row] = []
     for line, cells in _table(body):
         try:
-            config = checked(app, _config(cells))
+            config = links.checked(app, _config(cells))
         except errors.Invalid as error:
             problems.append({"detail": error.detail, "line": str(line)})
         else:
@@ -123,7 +122,7 @@ def _config(cells: Mapping[str, str]) -> LinkConfig:
 async def _add(db: Db, program_id: str, rows: Sequence[Row]) -> list[stored.Link]:
     """Store rows; the first conflict refuses the file, with the lines of all of this turn."""
     drafts = [row.draft for row in rows]
-    added = await stored.add_many(db, program_id, drafts, random_slug)
+    added = await stored.add_many(db, program_id, drafts, links.random_slug)
     conflicts = {
         row.line: made for row in rows if isinstance(made := added[row.draft.id], errors.Conflict)
     }
@@ -145,7 +144,7 @@ ROUTES: tuple[Route, ...] = (
         body_type="text/csv",
         reply=Imported,
         status=201,
-        errors=(*LINK_ERRORS, errors.ProgramNotFound),
+        errors=(*links.LINK_ERRORS, errors.ProgramNotFound),
         body_limit=BODY_LIMIT,
         is_idempotent=True,
         is_key_optional=True,

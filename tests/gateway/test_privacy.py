@@ -1,0 +1,31 @@
+"""What a person or a secret is called stays out of the logs and out of other answers."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.gateway.conftest import Client
+
+PLANTED = ("Asha Verma", "asha@example.com", "+919812345678", "sesame-street", "m-4711")
+
+
+async def test_the_logs_tell_nothing_of_a_person(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    name, mail, phone, password, external_id = PLANTED
+    member = {"name": name, "external_id": external_id, "attributes": {"mail": mail, "p": phone}}
+    with caplog.at_level(logging.DEBUG):
+        assert (await client.post("/v1/members", member)).status == 201
+        assert (await client.post("/v1/members", member)).status == 409
+        assert (await client.post("/v1/members", {**member, "wrong": phone})).status == 422
+        assert (await client.get(f"/v1/members?external_id={external_id}")).status == 200
+        link = {"destination": f"https://shop.example.com/?m={mail}", "password": password}
+        assert (await client.post("/v1/links", link)).status == 201
+        assert (
+            await client.post("/v1/links", {**link, "destination": f"ftp://{mail}"})
+        ).status == 422
+    token = client.headers["Authorization"].removeprefix("Bearer ")
+    for planted in (*PLANTED, token):
+        assert planted not in caplog.text
