@@ -20,7 +20,7 @@ class Attempts:
         ends_s, used = self._windows.pop(address, (0.0, 0))
         if ends_s <= now_s:
             ends_s, used = now_s + WINDOW_S, 0
-        elif len(self._windows) >= ADDRESSES_MAX:
+        if len(self._windows) >= ADDRESSES_MAX:
             del self._windows[next(iter(self._windows))]
         self._windows[address] = (ends_s, min(used + 1, ATTEMPTS_MAX))
         return int(ends_s - now_s) + 1 if used >= ATTEMPTS_MAX else 0

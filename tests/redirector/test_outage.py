@@ -167,6 +167,7 @@ async def test_wiped_redis_turns_no_cached_link_into_a_404(
     assert (await redirector.get("/r/never-seen")).status == 503
     await publish("other")
     await clicked(redirector, 1, "/r/other")
+    await eventually(lambda: not redirector.state.cache.is_bare)
     assert (await redirector.get("/r/never-seen")).status == 404
 
 

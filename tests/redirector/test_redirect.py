@@ -62,7 +62,7 @@ async def test_a_hundred_clicks_on_one_connection_get_a_hundred_ids_in_order(
     assert [clickid.decode(one).sequence for one in found] == list(range(1, 101))
 
 
-CASES = [
+CASES: list[tuple[str, dict[str, str], int, str]] = [
     ("/r/nobody", {}, 404, "link_not_found"),
     ("/r/", {}, 404, "link_not_found"),
     ("/r/%00", {}, 404, "link_not_found"),
