@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 from aiohttp import web
 
@@ -14,6 +16,8 @@ from gateway import answers, bulk, lists, patches
 from gateway.app import Call, read, read_as
 from web import problem
 from web.routing import Route
+
+log = logging.getLogger(__name__)
 
 
 class UpsertMember(NewMember, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,9 +113,18 @@ async def change(call: Call) -> web.Response:
 
 
 async def delete(call: Call) -> web.Response:
-    """Delete a member; the account stays in the ledger."""
+    """Delete a member; the ledger keeps the account, awards find it no more."""
+    program_id, member_id = call.principal.program_id, call.params["member_id"]
+    points = call.app.points
     async with call.app.transaction() as db:
-        await members.delete(db, call.principal.program_id, call.params["member_id"])
+        await members.delete(db, program_id, member_id)
+        # While Redis is away the account could not be closed, so nothing is deleted.
+        await points.balances(program_id, member_id)
+    # Not before the commit: an account that a living member lost would begin again at zero.
+    try:
+        await points.close_accounts(program_id, member_id)
+    except errors.StampgateError as error:
+        log.warning("the account of a deleted member stays open: %s", error.code)
     return web.Response(status=204)
 
 
@@ -194,6 +207,6 @@ ROUTES: tuple[Route, ...] = (
         summary="Delete a member; the account stays in the ledger",
         scope="members:write",
         status=204,
-        errors=(errors.MemberNotFound,),
+        errors=(errors.MemberNotFound, errors.NotOpen),
     ),
 )

@@ -45,6 +45,15 @@ async def test_a_member_is_read_changed_and_deleted(client: Client) -> None:
     assert (await client.get("/v1/members?external_id=m1")).body["data"] == []
 
 
+async def test_a_deleted_member_gets_no_more_awards(client: Client) -> None:
+    made = await client.post("/v1/members", {})
+    award = {"member": made.body["id"], "kind": "points", "amount": 5}
+    assert (await client.post("/v1/awards", award, Idempotency_Key="a1")).status == 201
+    assert (await client.delete(f"/v1/members/{made.body['id']}")).status == 204
+    refused = await client.post("/v1/awards", award, Idempotency_Key="a2")
+    assert (refused.status, refused.code) == (404, "member_not_found")
+
+
 async def test_the_external_id_of_a_deleted_member_is_free_again(client: Client) -> None:
     first = await client.post("/v1/members", {"external_id": "m1"})
     await client.delete(f"/v1/members/{first.body['id']}")
@@ -143,20 +152,20 @@ async def test_members_are_listed_page_by_page_in_the_order_they_came(client: Cl
     assert seen == sorted(seen)
 
 
-async def test_without_redis_no_member_is_made(
-    client: Client, app: App, db: Db, redis: Redis
-) -> None:
-    """A partition that is not open stands for Redis in rebuild: nothing may be half made."""
+async def test_without_redis_no_member_is_made_or_deleted(client: Client, redis: Redis) -> None:
+    """A partition that is not open stands for Redis in rebuild: nothing may be half done."""
+    kept = await client.post("/v1/members", {"external_id": "kept"})
     for partition in range(keys.AWARD_PARTITIONS):
         await redis.delete(keys.award_head(partition))
     for refused in (
         await client.post("/v1/members", {"external_id": "m1"}),
         await client.put("/v1/members/upsert", {"external_id": "m1"}),
         await client.post("/v1/members/bulk", {"items": [{"external_id": "m1"}]}),
+        await client.delete(f"/v1/members/{kept.body['id']}"),
     ):
         assert (refused.status, refused.code) == (503, "not_open")
         assert refused.headers["Retry-After"] == "1"
-    assert (await counts(db))["member"] == 0
+    assert (await client.get("/v1/members")).body["data"] == [kept.body]
 
 
 async def test_staff_name_the_program_by_header(staff: Client, client: Client) -> None:
