@@ -38,14 +38,17 @@ class App:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; every refusal is problem+json."""
         started = time.perf_counter()
-        route = metrics.UNMATCHED
+        route, status = metrics.UNMATCHED, 500
         answer: web.StreamResponse
         try:
             route, pending = self._route(request)
             answer = await pending
+            status = answer.status
         except StampgateError as error:
             answer = problem.problem(error)
-        self.state.requests.add(route, answer.status, time.perf_counter() - started)
+            status = error.status
+        finally:
+            self.state.requests.add(route, status, time.perf_counter() - started)
         return answer
 
     def _route(self, request: web.BaseRequest) -> tuple[str, _Answer]:

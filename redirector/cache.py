@@ -74,7 +74,6 @@ class Cache:
                 await self._poll()
             except errors.StampgateError as error:
                 log.debug("the change stream has to wait: %s", error)
-            metrics.link_cache_links.set(len(self.links))
             await asyncio.sleep(POLL_S)
 
     async def _poll(self) -> None:

@@ -69,6 +69,10 @@ class Breaker:
         """Whether batches go straight to the spool."""
         return self._until is not None
 
+    def publish(self) -> None:
+        """Show in the metrics whether it is open."""
+        metrics.click_breakers_open.set(self.is_open)
+
     def missed(self, now: float) -> None:
         """A batch was not acknowledged in time."""
         self._misses += 1
@@ -131,7 +135,8 @@ class Commit:
         self._sizes = metrics.Timings(metrics.click_batch_size)
         self._seconds = metrics.Timings(metrics.redis_seconds.labels("click_batch"))
         self.tallies: tuple[metrics.Tally, ...] = (
-            *(self._recorded, self._spooled, self._failures, self._sizes, self._seconds),
+            *(self._recorded, self._spooled, self._failures),
+            *(self._sizes, self._seconds, self.breaker),
         )
 
     def add(self, click: Click, counter: str, done: Done) -> None:

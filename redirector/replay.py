@@ -32,8 +32,6 @@ AT_ONCE: Final = 4
 async def replay_forever(redis: Connection, own: Spool, replicas: int) -> None:
     """Send what is spooled, at an interval, until cancelled."""
     while True:
-        metrics.spool_bytes.set(own.used_bytes())
-        metrics.spool_records.set(own.live)
         try:
             await replay(redis, own, replicas)
         except (errors.StampgateError, OSError) as error:

@@ -45,7 +45,7 @@ class SpoolFull(errors.Unavailable, code="spool_full"):
 
 
 class Segment:
-    """A segment that this process writes: `live` counts the batches that are not cancelled."""
+    """A segment that this process writes: `live` clicks in it have not been taken back."""
 
     __slots__ = ("fd", "is_named", "live", "path", "size")
 
@@ -85,7 +85,7 @@ class Spool:
 
     @property
     def live(self) -> int:
-        """Batches in the open segment that wait to be sent."""
+        """Clicks in the open segment that wait to be sent."""
         return self._active.live if self._active else 0
 
     @property
@@ -105,7 +105,7 @@ class Spool:
             raise SpoolFull from error
         if segment is None:
             raise SpoolFull
-        segment.live += 1
+        segment.live += batch.size
         return segment
 
     async def synced(self, segment: Segment) -> None:
@@ -117,7 +117,7 @@ class Spool:
         """Take a batch back; False when its segment is closed and will be sent all the same."""
         if segment is not self._active:
             return False
-        segment.live -= 1
+        segment.live -= batch.size
         try:
             if segment.live:
                 _write(segment, _record(_CANCEL, _encode((batch.run, batch.number))))
@@ -134,6 +134,8 @@ class Spool:
         segment, self._active = self._active, None
         if segment is not None:
             self._looked_at = float("-inf")
+            if not segment.live:
+                segment.path.unlink(missing_ok=True)
             # Behind the syncs that wait for it; closing gives the lock up.
             self._disk.submit(os.close, segment.fd)
 

@@ -55,7 +55,8 @@ class State:
         self.clicks = metrics.Counts(metrics.clicks, [(name,) for name in classes.NAMES])
         self.requests = metrics.Requests("redirector")
         self._recorder: Recorder | None = None
-        self._tallies: list[metrics.Tally] = [self.clicks, self.requests]
+        self._reconnects = 0
+        self._tallies: list[metrics.Tally] = [self, self.clicks, self.requests]
         self._tallies += (*self.cache.tallies, *self.caps.tallies)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -90,6 +91,15 @@ class State:
     def feed_age_s(self) -> float:
         """Seconds since the announcements of links were last read."""
         return time.monotonic() - self.cache.polled_at
+
+    def publish(self) -> None:
+        """Show in the metrics how things stand; called at their interval."""
+        metrics.redis_pending.set(self.redis.pending)
+        metrics.redis_reconnects.inc(self.redis.reconnects - self._reconnects)
+        self._reconnects = self.redis.reconnects
+        metrics.link_cache_links.set(len(self.cache.links))
+        metrics.spool_records.set(self.spool.live)
+        metrics.spool_bytes.set(self.spool.used_bytes())
 
     async def close(self) -> None:
         """Finish the clicks that were begun, leave the rest to the spool, hang up."""

@@ -91,10 +91,18 @@ link_cache_links = Gauge(
     "stampgate_link_cache_links", "Links held in memory.", multiprocess_mode="livesum"
 )
 spool_records = Gauge(
-    "stampgate_spool_records", "Clicks waiting on disk.", multiprocess_mode="livesum"
+    "stampgate_spool_records",
+    "Clicks in the spool's segments that are being written.",
+    multiprocess_mode="livesum",
 )
+# Every process sees the whole folder.
 spool_bytes = Gauge(
-    "stampgate_spool_bytes", "Size of the spool's segments.", multiprocess_mode="livesum"
+    "stampgate_spool_bytes", "Size of the spool's segments.", multiprocess_mode="livemostrecent"
+)
+click_breakers_open = Gauge(
+    "stampgate_click_breakers_open",
+    "Redirector processes that give Redis a rest and record in the spool.",
+    multiprocess_mode="livesum",
 )
 spool_events = Counter(
     "stampgate_spool_events", "Clicks written, replayed, cancelled or refused.", ["outcome"]
