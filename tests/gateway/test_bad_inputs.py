@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import time
+from urllib.parse import urlsplit
 
 import jwt
 import msgspec
@@ -220,3 +222,31 @@ async def test_a_huge_body_is_refused_before_it_is_read(client: Client, db: Db) 
     refused = await client.post("/v1/members", b"[" * (3 << 20))
     assert (refused.status, refused.code) == (413, "body_too_large")
     assert await counts(db) == before
+
+
+@pytest.mark.parametrize(
+    ("request_line", "statuses"),
+    [
+        (b"OPTIONS * HTTP/1.1", {404, 405}),
+        (b"GET http://elsewhere.example.com/version HTTP/1.1", {200}),
+        (b"GET //version HTTP/1.1", {404}),
+        (b"GET /version?%ff=%00 HTTP/1.1", {200}),
+        (b"GET /v1/members?limit=%ff HTTP/1.1", {401}),
+        (b"GET /v1/\xff\xfe HTTP/1.1", {400, 404}),
+        (b"CONNECT elsewhere.example.com:443 HTTP/1.1", {400, 404, 405}),
+        (b"BREW /version HTTP/1.1", {400, 405}),
+        (b"GET /version HTTP/9.9", {400}),
+        (b"GET  HTTP/1.1", {400}),
+        (b"\x16\x03\x01\x02\x00", {400}),
+        (b"GET /version" + b"x" * 10_000 + b" HTTP/1.1", {431, 400, 414}),
+    ],
+)
+async def test_a_strange_request_line_is_no_fault_of_ours(
+    client: Client, request_line: bytes, statuses: set[int]
+) -> None:
+    parts = urlsplit(client.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(request_line + b"\r\nHost: gateway\r\nConnection: close\r\n\r\n")
+    status_line = await reader.readline()
+    writer.close()
+    assert int(status_line.split()[1]) in statuses
