@@ -21,10 +21,12 @@ from core.settings import Settings
 from db import (
     caps,
     dead_letters,
+    expiry,
     idempotency,
     ledger,
     outbox,
     pg,
+    points,
     quarantine,
     redis,
     retention,
@@ -105,17 +107,19 @@ class Schedule:
         self._settings = settings
         self._pool = pool
         self._redis = connection
+        self._points = points.Points(connection, settings)
         self._jobs = jobs
         self._next_ms = dict.fromkeys((job.name for job in jobs), 0)
         self._gauges_at_ms = 0
 
     async def step(self, now_ms: int) -> int:
-        """Make the runs that are due, tell of reached caps, set gauges; returns the runs made."""
+        """Make the runs that are due, close holds, tell of caps, set gauges; what was done."""
         made = 0
         for job in self._jobs:
             if now_ms >= self._next_ms[job.name]:
                 made += await self._run(job, now_ms)
-        await self._tell_of_caps()
+        made += await expiry.expire_due(self._points, self._redis, now_ms)
+        made += await self._tell_of_caps()
         if now_ms >= self._gauges_at_ms:
             self._gauges_at_ms = now_ms + GAUGES_MS
             await self._set_gauges()
@@ -141,12 +145,13 @@ class Schedule:
         self._next_ms[job.name] = now_ms + (wait_ms if is_ours else min(wait_ms, RETRY_MS))
         return is_ours
 
-    async def _tell_of_caps(self) -> None:
+    async def _tell_of_caps(self) -> int:
         announced = await caps.read(self._redis)
         if announced:
             async with self._pool.acquire() as db, db.transaction():
                 await caps.queue(db, announced)
             await caps.forget(self._redis, announced)
+        return len(announced)
 
     async def _set_gauges(self) -> None:
         async with self._pool.acquire() as db:

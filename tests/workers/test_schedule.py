@@ -36,7 +36,10 @@ async def counted(db: Db) -> int:
 
 
 @pytest.fixture
-def scheduler(settings: Settings, pool: pg.Pool, redis_connection: redis.Connection) -> Schedule:
+async def scheduler(
+    settings: Settings, pool: pg.Pool, redis_connection: redis.Connection
+) -> Schedule:
+    """One scheduler with a job to count."""
     return Schedule(settings, pool, redis_connection, HOURLY)
 
 
