@@ -49,7 +49,8 @@ class App:
         self.redis: Final = connection
         # Where links may not lead, and where they may although it is private.
         self.own_hosts: Final = (urlsplit(settings.public_redirector_url).netloc.lower(),)
-        self.reachable: Final = tuple(filter(None, settings.outbound_allow.split(",")))
+        allowed = map(str.strip, settings.outbound_allow.split(","))
+        self.reachable: Final = tuple(filter(None, allowed))
         self.points: Final = points.Points(connection, settings)
         self.rules: Final = Rules(pool)
         self.measures: Final = Measures(connection, self.points)

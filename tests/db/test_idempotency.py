@@ -8,6 +8,10 @@ from core import errors
 from db import idempotency, pg
 from db.idempotency import Answer, Scope
 
+INSERT_OLD = """
+INSERT INTO idempotency (program_id, caller, key, route, body_hash, status, answer, created_at)
+VALUES ($1, $2, $3, $4, $5, 201, '{}', now() - interval '2 minutes')
+"""
 SCOPE = Scope("prg_x", "caller", "key", "create_link", b"hash")
 
 
@@ -64,7 +68,8 @@ async def test_a_key_in_use_is_in_flight_until_the_transaction_ends(
 
 async def test_old_answers_are_forgotten(db: pg.Db) -> None:
     await remember(db, SCOPE)
-    assert await idempotency.delete_old(db, 60) == 0
-    await db.execute("UPDATE idempotency SET created_at = now() - interval '2 minutes'")
+    old = SCOPE._replace(key="old")
+    await db.execute(INSERT_OLD, *old)
     assert await idempotency.delete_old(db, 60) == 1
-    assert await remember(db, SCOPE) is None
+    assert await remember(db, SCOPE) is not None
+    assert await remember(db, old) is None

@@ -19,6 +19,11 @@ from core.settings import Settings
 from tests.gateway.conftest import Client, bearer, token
 
 DEADLINE_S = 30
+SAMPLES = (
+    'stampgate_http_requests_total{app="gateway",route="get_program",status="200"}',
+    'stampgate_postgres_seconds_count{transaction="read"}',
+    'stampgate_postgres_seconds_count{transaction="write"}',
+)
 
 
 def free_port() -> int:
@@ -117,7 +122,7 @@ async def test_a_killed_worker_is_replaced_and_the_end_is_orderly(
             assert (await client.get(path)).status == 200
             async with client.session.get(gateway_process.metrics) as answer:
                 page = await answer.text()
-            if 'route="get_program",status="200"' in page:
+            if all(sample in page for sample in SAMPLES):
                 break
     gateway_process.process.send_signal(signal.SIGTERM)
     assert await gateway_process.process.wait() == 0
