@@ -39,8 +39,7 @@ IDEMPOTENCY_KEY: Final[Document] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 SECURITY_SCHEMES: Final[Document] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A JWT or an API key."},
-    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
 _SCOPE_ERRORS: Final = (Unauthorized, TokenInvalid, TokenExpired, InsufficientScope)
 _KEY_ERRORS: Final = (IdempotencyKeyInvalid, IdempotencyKeyReused)

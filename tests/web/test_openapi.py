@@ -138,7 +138,7 @@ def test_parameters_come_from_the_path_the_query_type_and_the_headers(document: 
 def test_scopes_are_told_and_open_routes_need_no_credential(document: Any) -> None:
     spends = document["paths"]["/v1/spends"]["post"]
     assert spends["x-required-scope"] == "awards:write"
-    assert spends["security"] == [{"bearer": []}, {"api_key": []}]
+    assert spends["security"] == [{"bearer": []}]
     assert "security" not in document["paths"]["/openapi.json"]["get"]
     assert document["paths"]["/openapi.json"]["get"]["tags"] == ["openapi"]
     assert spends["tags"] == ["spends"]
