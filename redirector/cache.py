@@ -54,8 +54,12 @@ class Cache:
         """The link if it is in memory."""
         link = self.links.get(slug)
         if link is not None:
-            self._lookups.pending[_HIT] += 1
+            self.count_hit()
         return link
+
+    def count_hit(self) -> None:
+        """Count a link that was taken from `links` directly."""
+        self._lookups.pending[_HIT] += 1
 
     async def find(self, slug: str) -> Link:
         """The link from Redis; raises LinkNotFound, or Unavailable when Redis cannot tell."""
@@ -78,16 +82,17 @@ class Cache:
 
     async def _poll(self) -> None:
         while True:
-            before = self._position
-            self._position, slugs = await snapshot.changes(self._redis, before)
+            position, slugs = await snapshot.changes(self._redis, self._position)
             self.polled_at = time.monotonic()
             if slugs is None:
                 log.info("announcements may be missing: %d links are read again", len(self.links))
-                self.is_bare = self._position == snapshot.START
+                self.is_bare = position == snapshot.START
                 await self._refresh(list(self.links))
             elif slugs:
                 self.is_bare = False
                 await self._refresh({slug: None for slug in slugs if slug in self.links})
+            # Not before the links were read: should that fail, they are read the next time.
+            self._position = position
             if slugs is None or len(slugs) < snapshot.CHANGES_READ:
                 return
 
@@ -112,10 +117,12 @@ class Cache:
             # Redis lost the links and nobody has published one since: it cannot tell.
             self._lookups.pending[_AWAY] += 1
             raise errors.Unavailable("Links are being published again")
-        link = _build(slug, blob) if blob else None
-        if link is None:
+        if not blob:
             self._lookups.pending[_UNKNOWN] += 1
             raise errors.LinkNotFound
+        link = _build(slug, blob)
+        if link is None:
+            raise errors.Unavailable("The link cannot be read")
         self._lookups.pending[_MISS] += 1
         self._keep(slug, link)
         return link

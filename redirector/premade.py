@@ -26,7 +26,7 @@ async def visit(
         raise errors.ClickNotFound from None
     link = state.cache.get(premint.slug) or await state.cache.find(premint.slug)
     pairs = (*(premint.parameters or {}).items(), *clicks.query_pairs(query))
-    visitor = state.eyes.see(request)
+    visitor = state.eyes.see(request.headers, request.remote or "")
     return await follow(
         state, Ask(request, link, visitor, "", pairs, Premade(click_id, premint.member_id))
     )

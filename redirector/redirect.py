@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from aiohttp import web
 
 from core import classes, clicks, destinations, errors, linkrules, testclicks
-from core.clicks import Pairs
+from core.clicks import Pairs, Visit
 from core.events import Click
 from core.linkrules import RULES, STATIC, Decision, Link
 from db import keys
@@ -52,7 +52,7 @@ async def redirect(
     # 1. The link.
     link = state.cache.get(slug) or await state.cache.find(slug)
     # 2. The visitor.
-    visitor = state.eyes.see(request)
+    visitor = state.eyes.see(request.headers, request.remote or "")
     pairs = clicks.query_pairs(query) if query else ()
     path = destinations.clean_path(suffix) if suffix else ""
     return await follow(
@@ -67,28 +67,16 @@ async def follow(state: State, ask: Ask) -> web.StreamResponse:
         state.clicks.pending[classes.PREFETCH] += 1
         return answers.refuse_prefetch(state.settings.prefetch_status)
     recorder = state.recorder
-    # 3. Which way, as far as the link and the visitor say it.
+    # 3. Which way: what the link and the visitor say, then the cap, which only Redis knows.
     now_ms = time.time_ns() // 1_000_000
-    decision, visit = _OPEN, _NOBODY
-    if link.kind == RULES or ask.path:
-        is_unlocked = link.has_password and unlock.is_unlocked(state, ask.request, link)
-        visit = state.eyes.visit(
-            ask.request,
-            ask.visitor,
-            link,
-            path=ask.path,
-            query=ask.query,
-            is_unlocked=is_unlocked,
-        )
-        decision = linkrules.decide(link, visit, now_ms)
-    # 4. The cap, which only Redis knows.
+    decision, visit = _decide(state, ask, now_ms)
     if link.is_capped and decision.outcome == "redirect":
         has_room = state.caps.has_room if ask.is_head else state.caps.admit
         if not await has_room(link):
             decision = linkrules.closed(link, "cap_reached", now_ms)
     if decision.outcome != "redirect":
         return _instead(ask, decision)
-    # 5. The click id and the Location that carries it.
+    # 4. The click id and the Location that carries it.
     snapshot = link.snapshot
     if ask.is_head:
         click_id = ""
@@ -96,23 +84,62 @@ async def follow(state: State, ask: Ask) -> web.StreamResponse:
         click_id = ask.premade.click_id
     else:
         click_id = recorder.minter.mint(now_ms, snapshot.program_id, link.link_bits)
-    if decision is not _OPEN:
-        location = linkrules.location(link, decision, visit, click_id)
-    elif link.kind == STATIC:
-        location = link.location_prefix
+    if visit is None:
+        location = spliced(link, click_id)
     else:
-        location = link.location_prefix + click_id.encode() + link.location_suffix
-    # 6. The click is recorded before the answer leaves.
+        location = linkrules.location(link, decision, visit, click_id)
+    # 5. The click is recorded before the answer leaves.
     if click_id:
-        hit_class = ask.visitor.hit_class
         counter = await _counter(state, ask, now_ms)
         await recorder.commit.record(_click(ask, click_id, decision.variant), counter)
-        state.clicks.pending[hit_class] += 1
-    # 7. The answer.
+        state.clicks.pending[ask.visitor.hit_class] += 1
+    # 6. The answer.
     return answers.Redirect(snapshot.redirect_status, location, snapshot.referrer_policy)
 
 
-_NOBODY: Final = clicks.Visit()
+def spliced(link: Link, click_id: str) -> bytes:
+    """The Location of a static or spliced link."""
+    if link.kind == STATIC:
+        return link.location_prefix
+    return link.location_prefix + click_id.encode() + link.location_suffix
+
+
+def click_of(link: Link, visitor: Visitor, click_id: str) -> Click:
+    """The click of a visitor on a link, without parameters."""
+    snapshot = link.snapshot
+    is_private = visitor.privacy_signal
+    return Click(
+        click_id,
+        snapshot.link_id,
+        snapshot.program_id,
+        visitor.hit_class,
+        visitor.reasons,
+        address=None if is_private else cut(visitor.address),
+        country=None if is_private else visitor.country or None,
+        user_agent=visitor.user_agent or None,
+        referrer=visitor.referrer or None,
+        privacy_signal=is_private,
+        member_id=None,
+        variant=None,
+        parameters=None,
+        preminted=False,
+    )
+
+
+def _decide(state: State, ask: Ask, now_ms: int) -> tuple[Decision, Visit | None]:
+    """Which way the link leads; static and spliced links lead every visit the same way."""
+    link = ask.link
+    if link.kind != RULES and not ask.path:
+        return _OPEN, None
+    visit = state.eyes.visit(
+        ask.request,
+        ask.visitor,
+        link,
+        path=ask.path,
+        query=ask.query,
+        is_unlocked=link.has_password and unlock.is_unlocked(state, ask.request, link),
+    )
+    return linkrules.decide(link, visit, now_ms), visit
 
 
 def _tested(state: State, slug: str, visitor: Visitor, pairs: Pairs) -> Visitor:
@@ -153,22 +180,13 @@ async def _counter(state: State, ask: Ask, now_ms: int) -> str:
 
 
 def _click(ask: Ask, click_id: str, variant: str | None) -> Click:
-    visitor, snapshot = ask.visitor, ask.link.snapshot
-    is_private = visitor.privacy_signal
-    parameters = clicks.parameters(ask.query, privacy_signal=is_private) if ask.query else None
+    click = click_of(ask.link, ask.visitor, click_id)
+    if not ask.query and variant is None and ask.premade is None:
+        return click
+    parameters = clicks.parameters(ask.query, privacy_signal=ask.visitor.privacy_signal)
     if SCAN in ask.query:
         parameters = {**(parameters or {}), SCAN[0]: SCAN[1]}
-    return Click(
-        click_id=click_id,
-        link_id=snapshot.link_id,
-        program_id=snapshot.program_id,
-        hit_class=visitor.hit_class,
-        reasons=visitor.reasons,
-        address=None if is_private else cut(visitor.address),
-        country=None if is_private else visitor.country or None,
-        user_agent=visitor.user_agent or None,
-        referrer=visitor.referrer or None,
-        privacy_signal=is_private,
+    return click._replace(
         member_id=ask.premade.member_id if ask.premade else None,
         variant=variant,
         parameters=parameters,

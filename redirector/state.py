@@ -81,6 +81,11 @@ class State:
         return self
 
     @property
+    def has_booted(self) -> bool:
+        """Whether there is a recorder."""
+        return self._recorder is not None
+
+    @property
     def recorder(self) -> Recorder:
         """What makes clicks; raises Unavailable before Redis has been reached once."""
         if self._recorder is None:

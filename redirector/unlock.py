@@ -36,7 +36,8 @@ async def unlock(
     """Answer a password: 303 back to the link with a cookie, or the form again with 401."""
     link = state.cache.get(slug) or await state.cache.find(slug)
     if link.has_password:
-        wait_s = state.attempts.take(state.eyes.see(request).address, time.monotonic())
+        visitor = state.eyes.see(request.headers, request.remote or "")
+        wait_s = state.attempts.take(visitor.address, time.monotonic())
         if wait_s:
             raise errors.RateLimited("Too many passwords were tried", retry_after_s=wait_s)
         password = _password(await server.read_body(request, BODY_BYTES_MAX))

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import maxminddb
 from aiohttp import web
-from multidict import istr
+from multidict import MultiMapping, istr
 
 from core import classes, clicks, useragents
 from core.clicks import Pairs, Visit
@@ -20,6 +20,7 @@ from core.settings import Settings
 USER_AGENT_MAX: Final = 512
 REFERRER_MAX: Final = 512
 FORWARDED_MAX: Final = 20
+ADDRESS_MAX: Final = 45
 
 _ACCEPT: Final = istr("Accept")
 _ACCEPT_LANGUAGE: Final = istr("Accept-Language")
@@ -35,6 +36,9 @@ _PURPOSES: Final = (istr("Sec-Purpose"), istr("Purpose"), istr("X-Moz"), istr("X
 # Documented as the networks that a click's address is cut to.
 _PREFIX_V4: Final = 24
 _PREFIX_V6: Final = 48
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Visitor(NamedTuple):
@@ -55,24 +59,23 @@ class Eyes:
     def __init__(self, settings: Settings) -> None:
         networks = settings.trusted_networks
         self._is_trusted = functools.lru_cache(4096)(
-            lambda address: any(_parse(address) in network for network in networks)
+            lambda address: any(_is_in(address, network) for network in networks)
         )
         self._has_proxies = bool(networks)
         self._country_header = istr(settings.country_header) if settings.country_header else None
         self._places = maxminddb.open_database(settings.geoip_file) if settings.geoip_file else None
 
-    def see(self, request: web.BaseRequest) -> Visitor:
-        """The visitor who sent a request."""
-        get = request.headers.get
+    def see(self, headers: MultiMapping[str], peer: str) -> Visitor:
+        """The visitor who sent these headers through a connection from `peer`."""
+        get = headers.get
         user_agent = _text(get(_USER_AGENT), USER_AGENT_MAX)
         hit_class, reasons = classes.classify(
             user_agent,
-            has_accept=_ACCEPT in request.headers,
-            has_language=_ACCEPT_LANGUAGE in request.headers,
+            has_accept=_ACCEPT in headers,
+            has_language=_ACCEPT_LANGUAGE in headers,
             fetch_destination=get(_FETCH_DESTINATION, ""),
             purpose=" ".join([get(name, "") for name in _PURPOSES]),
         )
-        peer = request.remote or ""
         is_proxied = self._has_proxies and self._is_trusted(peer)
         country = ""
         if is_proxied and self._country_header is not None:
@@ -122,7 +125,7 @@ class Eyes:
     def _forwarded(self, header: str, peer: str) -> str:
         """The address that the outermost trusted proxy saw: the last one that is none of ours."""
         for address in reversed(header.split(",")[-FORWARDED_MAX:]):
-            candidate = address.strip()
+            candidate = address.strip()[:ADDRESS_MAX]
             if not self._is_trusted(candidate):
                 return candidate if _parse(candidate) else peer
         return peer
@@ -136,6 +139,11 @@ def cut(address: str) -> str | None:
         return None
     prefix = _PREFIX_V4 if parsed.version == 4 else _PREFIX_V6
     return str(ipaddress.ip_network((parsed, prefix), strict=False).network_address)
+
+
+def _is_in(address: str, network: Network) -> bool:
+    parsed = _parse(address)
+    return parsed is not None and parsed in network
 
 
 def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

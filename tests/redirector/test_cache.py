@@ -75,7 +75,27 @@ async def test_trimmed_announcements_make_the_cache_look_again(
     }
 
 
-async def test_snapshot_that_cannot_be_read_is_not_found_and_replaces_nothing(
+async def test_announcement_whose_link_could_not_be_read_is_read_again(
+    connection: Connection, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache(connection, 100)
+    await publish("demo", destination="https://one.example/")
+    await cache.find("demo")
+    await cache._poll()
+    await publish("demo", destination="https://two.example/")
+
+    async def away(*_: object) -> bytes | None:
+        raise errors.Unavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "fetch", away)
+        with pytest.raises(errors.Unavailable):
+            await cache._poll()
+    await cache._poll()
+    assert cache.links["demo"].location_prefix == b"https://two.example/"
+
+
+async def test_snapshot_that_cannot_be_read_is_no_404_and_replaces_nothing(
     connection: Connection, publish: Publish
 ) -> None:
     cache = Cache(connection, 100)
@@ -87,5 +107,5 @@ async def test_snapshot_that_cannot_be_read_is_not_found_and_replaces_nothing(
         await snapshot.publish(connection, slug, 1_000, b"\xc1")
     await cache._poll()
     assert cache.get("demo") is known
-    with pytest.raises(errors.LinkNotFound):
+    with pytest.raises(errors.Unavailable):
         await cache.find("other")

@@ -230,8 +230,20 @@ async def test_forwarded_headers_are_believed_from_trusted_proxies_only(
     trusting = await start(country_header="CF-IPCountry", trusted_proxies="127.0.0.0/8")
     await trusting.get("/r/demo", headers)
     await trusting.get("/r/demo", {"X-Forwarded-For": "2001:db8:1:2::3"})
+    for strange in (
+        "unknown",
+        ", ,",
+        "1.2.3.4:80",
+        "fe80::1%eth0",
+        "::ffff:198.51.100.7",
+        "x" * 999,
+    ):
+        assert (await trusting.get("/r/demo", {"X-Forwarded-For": strange})).status == 302
     found = {(click.address, click.country) for click in await recorded(connection)}
-    assert found == {("127.0.0.0", None), ("203.0.113.0", "IN"), ("2001:db8:1::", None)}
+    assert found == {
+        *(("127.0.0.0", None), ("203.0.113.0", "IN"), ("2001:db8:1::", None)),
+        *(("fe80::", None), ("198.51.100.0", None)),
+    }
 
 
 async def test_headers_that_are_not_utf8_do_not_lose_the_click(
