@@ -1,6 +1,6 @@
--- Least privilege, laid down again after each migration. The roles are made by whoever runs the
--- server (the local run makes them); one that does not exist gets nothing, and the owner's
--- credentials then serve all processes.
+-- Least privilege, laid down anew after each migration, so that a grant taken out here is gone. The
+-- roles are made by whoever runs the server (the local run makes them); one that does not exist gets
+-- nothing, and the owner's credentials then serve all processes.
 
 DO $$
 DECLARE
@@ -8,26 +8,28 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['stampgate_app', 'stampgate_flush'] LOOP
         CONTINUE WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name);
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', name);
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', name);
         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA public TO %I', name);
-        EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO %I', name);
-        EXECUTE format('GRANT INSERT, UPDATE ON outbox, dead_letter, webhook_delivery TO %I', name);
-        EXECUTE format('GRANT INSERT ON quarantine TO %I', name);
+        EXECUTE format('GRANT INSERT ON outbox, webhook_delivery TO %I', name);
     END LOOP;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'stampgate_app') THEN
-        GRANT INSERT, UPDATE ON program, merchant, member, link, webhook_endpoint, idempotency,
-            schedule_run, budget_lease, budget TO stampgate_app;
+        GRANT INSERT, UPDATE ON program, merchant, member, link, webhook_endpoint, schedule_run,
+            budget_lease, budget, dead_letter TO stampgate_app;
+        GRANT INSERT ON idempotency TO stampgate_app;
+        GRANT UPDATE ON outbox, webhook_delivery TO stampgate_app;
         GRANT DELETE ON webhook_endpoint, idempotency, outbox, webhook_delivery, schedule_run,
             dead_letter, address_salt, link TO stampgate_app;
+        GRANT USAGE ON SEQUENCE link_version TO stampgate_app;
         GRANT EXECUTE ON FUNCTION keep_click_partitions(date, integer, integer) TO stampgate_app;
     END IF;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'stampgate_flush') THEN
         GRANT INSERT ON click, click_daily, click_boot, address_salt, account, posting,
-            ledger_transaction, hold TO stampgate_flush;
-        GRANT UPDATE ON click_daily, click_boot, stream_checkpoint, award_partition, account, hold,
-            installation, budget_lease TO stampgate_flush;
+            ledger_transaction, hold, quarantine TO stampgate_flush;
+        GRANT UPDATE ON click_daily, click_boot, stream_checkpoint, award_partition, account, hold
+            TO stampgate_flush;
         -- The right to lock an endpoint against deletion while deliveries to it are stored.
         GRANT UPDATE (updated_at) ON webhook_endpoint TO stampgate_flush;
         EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO stampgate_flush', current_database());
