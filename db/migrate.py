@@ -1,12 +1,14 @@
 """Migrations: numbered plain SQL, applied once, in order, under an advisory lock.
 
 `NNNN_pre_words.sql` runs before the new code is deployed, `NNNN_post_words.sql` after it. A file
-whose first line is `-- no transaction` runs outside of one. An applied file that has changed since
-stops the run. `grants.sql` follows every run: roles may be made later than tables.
+whose first line is `-- no transaction` holds one statement that cannot run inside of one. An
+applied file that has changed since stops the run. `grants.sql` follows every run: roles may be made
+later than tables.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable
@@ -22,6 +24,8 @@ FOLDER: Final = Path(__file__).parent / "migrations"
 GRANTS: Final = Path(__file__).parent / "grants.sql"
 NAME: Final = re.compile(r"(\d{4})_(pre|post)_[a-z0-9_]+\.sql")
 LOCK: Final = 0x5374616D70  # "Stamp"
+LOCK_WAIT_S: Final = 600.0
+LOCK_POLL_S: Final = 0.1
 
 Phase = Literal["pre", "post"]
 
@@ -32,6 +36,7 @@ CREATE TABLE IF NOT EXISTS schema_migration (
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 """
+TRY_LOCK: Final = "SELECT pg_try_advisory_lock($1)"
 APPLIED: Final = "SELECT name, checksum FROM schema_migration"
 RECORD: Final = "INSERT INTO schema_migration (name, checksum) VALUES ($1, $2)"
 
@@ -41,6 +46,10 @@ CLICK_PARTITIONS: Final = "SELECT keep_click_partitions(current_date - 1, 15, 36
 
 class MigrationChanged(errors.StampgateError, code="migration_changed"):
     """A migration that was applied has been edited since; restore it and add a new one."""
+
+
+class MigrationSkipped(errors.StampgateError, code="migration_skipped"):
+    """A migration of the pre phase is missing that one of the post phase may build on."""
 
 
 class Migration(NamedTuple):
@@ -74,11 +83,12 @@ async def migrate(
     folder: Path = FOLDER,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Apply what is missing and return the names; MigrationChanged if history was edited."""
+    """Apply what is missing, of one phase or of both, and return the names; MigrationChanged,
+    MigrationSkipped, TimeoutError."""
     db = await asyncpg.connect(dsn, timeout=10)
     try:
         await db.execute("SET lock_timeout = '4s'; SET client_min_messages = warning")
-        await db.execute("SELECT pg_advisory_lock($1)", LOCK, timeout=60)
+        await _lock(db)
         await db.execute(BOOK)
         applied = {row["name"]: row["checksum"] for row in await db.fetch(APPLIED)}
         names = []
@@ -90,6 +100,8 @@ async def migrate(
                 progress(migration.name)
                 await _apply(db, migration)
                 names.append(migration.name)
+            elif phase == "post":
+                raise MigrationSkipped(f"{migration.name} comes first: run the pre phase")
         await db.execute(GRANTS.read_text(encoding="utf-8"))
         await db.execute(CLICK_PARTITIONS)
         return names
@@ -102,6 +114,17 @@ async def pending(db: Db) -> list[str]:
     exists = await db.fetchval("SELECT to_regclass('schema_migration') IS NOT NULL")
     applied = {row["name"] for row in await db.fetch(APPLIED)} if exists else set()
     return [migration.name for migration in migrations() if migration.name not in applied]
+
+
+async def _lock(db: Db) -> None:
+    """Keep other runs out until the connection ends; TimeoutError when one takes too long.
+
+    Asked for again and again, because a statement that waits holds a snapshot, and CREATE INDEX
+    CONCURRENTLY in the other run would wait for that.
+    """
+    async with asyncio.timeout(LOCK_WAIT_S):
+        while not await db.fetchval(TRY_LOCK, LOCK):  # noqa: ASYNC110 - another process has it
+            await asyncio.sleep(LOCK_POLL_S)
 
 
 async def _apply(db: Db, migration: Migration) -> None:
