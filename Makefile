@@ -4,7 +4,7 @@ PY := .venv/bin/python
 BOOTSTRAP := @sh deploy/local/bootstrap.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format chaos bench load lock reset clean
+.PHONY: help up test lint format chaos bench load schema lock reset clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ bench: ## Measure redirects and awards; prints a table
 load: ## Locust against the running stack for 60 s; prints its table
 	$(BOOTSTRAP) requirements-load.lock
 	@exec $(PY) -m loadtests.load
+
+schema: ## Write db/schema.sql anew from the migrations
+	$(BOOTSTRAP) requirements-test.lock
+	@exec $(PY) -m deploy.schema
 
 lock: ## Write the lock files anew with the newest versions
 	$(BOOTSTRAP) requirements.lock

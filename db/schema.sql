@@ -1,0 +1,545 @@
+-- Written by `make schema` from db/migrations; not to be edited.
+
+CREATE FUNCTION public.keep_click_partitions(first date, ahead integer, retention integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    d date;
+    old record;
+BEGIN
+    FOR d IN SELECT generate_series(first, first + ahead, '1 day')::date LOOP
+        CONTINUE WHEN to_regclass(format('click_%s', to_char(d, 'YYYYMMDD'))) IS NOT NULL;
+        CONTINUE WHEN EXISTS (SELECT FROM click_default WHERE day = d);
+        EXECUTE format('CREATE TABLE click_%s PARTITION OF click FOR VALUES FROM (%L) TO (%L)',
+            to_char(d, 'YYYYMMDD'), d, d + 1);
+    END LOOP;
+    FOR old IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'click'::regclass AND c.relname ~ '^click_[0-9]{8}$'
+           AND to_date(right(c.relname, 8), 'YYYYMMDD') < first - retention
+    LOOP
+        EXECUTE format('DROP TABLE %I', old.relname);
+    END LOOP;
+    DELETE FROM click_default WHERE day < first - retention;
+END
+$_$;
+
+CREATE FUNCTION public.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % is refused, post a reversal', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+
+CREATE TABLE public.account (
+    id bigint NOT NULL,
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    role text NOT NULL COLLATE pg_catalog."C",
+    member_id text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    unit text NOT NULL COLLATE pg_catalog."C",
+    partition smallint NOT NULL,
+    balance bigint DEFAULT 0 NOT NULL
+);
+
+ALTER TABLE public.account ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.account_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.address_salt (
+    day date NOT NULL,
+    salt bytea NOT NULL
+);
+
+CREATE TABLE public.award_partition (
+    partition smallint NOT NULL,
+    generation integer DEFAULT 0 NOT NULL,
+    sequence bigint DEFAULT 0 NOT NULL,
+    rebuilt_at timestamp with time zone
+);
+
+CREATE TABLE public.budget (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    unit text NOT NULL COLLATE pg_catalog."C",
+    total bigint NOT NULL,
+    leased bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT budget_is_not_negative CHECK ((total >= 0))
+);
+
+CREATE TABLE public.budget_lease (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    unit text NOT NULL COLLATE pg_catalog."C",
+    partition smallint NOT NULL,
+    leased bigint NOT NULL
+);
+
+CREATE TABLE public.click (
+    day date NOT NULL,
+    click_id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    link_id text NOT NULL COLLATE pg_catalog."C",
+    clicked_at timestamp with time zone NOT NULL,
+    class smallint NOT NULL,
+    reasons text[] NOT NULL,
+    address_hash bytea,
+    country text,
+    device text NOT NULL,
+    system text NOT NULL,
+    browser text NOT NULL,
+    user_agent text,
+    referrer text,
+    privacy_signal boolean NOT NULL,
+    member_id text COLLATE pg_catalog."C",
+    variant text,
+    parameters jsonb
+)
+PARTITION BY RANGE (day);
+
+CREATE TABLE public.click_boot (
+    boot integer NOT NULL,
+    highest bigint NOT NULL,
+    stored bigint NOT NULL,
+    last_click_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.click_daily (
+    link_id text NOT NULL COLLATE pg_catalog."C",
+    day date NOT NULL,
+    class smallint NOT NULL,
+    device text NOT NULL,
+    country text NOT NULL,
+    variant text NOT NULL,
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    clicks bigint NOT NULL
+);
+
+CREATE TABLE public.click_default (
+    day date CONSTRAINT click_day_not_null NOT NULL,
+    click_id text CONSTRAINT click_click_id_not_null NOT NULL COLLATE pg_catalog."C",
+    program_id text CONSTRAINT click_program_id_not_null NOT NULL COLLATE pg_catalog."C",
+    link_id text CONSTRAINT click_link_id_not_null NOT NULL COLLATE pg_catalog."C",
+    clicked_at timestamp with time zone CONSTRAINT click_clicked_at_not_null NOT NULL,
+    class smallint CONSTRAINT click_class_not_null NOT NULL,
+    reasons text[] CONSTRAINT click_reasons_not_null NOT NULL,
+    address_hash bytea,
+    country text,
+    device text CONSTRAINT click_device_not_null NOT NULL,
+    system text CONSTRAINT click_system_not_null NOT NULL,
+    browser text CONSTRAINT click_browser_not_null NOT NULL,
+    user_agent text,
+    referrer text,
+    privacy_signal boolean CONSTRAINT click_privacy_signal_not_null NOT NULL,
+    member_id text COLLATE pg_catalog."C",
+    variant text,
+    parameters jsonb
+);
+
+CREATE TABLE public.dead_letter (
+    id bigint NOT NULL,
+    task text NOT NULL COLLATE pg_catalog."C",
+    payload jsonb NOT NULL,
+    error text NOT NULL,
+    attempts integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    replayed_at timestamp with time zone
+);
+
+ALTER TABLE public.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.dead_letter_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.hold (
+    partition smallint NOT NULL,
+    generation integer NOT NULL,
+    sequence bigint NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    unit text NOT NULL COLLATE pg_catalog."C",
+    amount bigint NOT NULL,
+    captured bigint DEFAULT 0 NOT NULL,
+    state text NOT NULL COLLATE pg_catalog."C",
+    expires_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT hold_state_is_known CHECK ((state = ANY (ARRAY['open'::text, 'captured'::text, 'released'::text, 'expired'::text])))
+);
+
+CREATE TABLE public.idempotency (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    caller text NOT NULL COLLATE pg_catalog."C",
+    key text NOT NULL COLLATE pg_catalog."C",
+    route text NOT NULL COLLATE pg_catalog."C",
+    body_hash bytea NOT NULL,
+    status smallint,
+    answer bytea,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.installation (
+    singleton boolean DEFAULT true NOT NULL,
+    award_partitions smallint NOT NULL,
+    click_partitions smallint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT award_partitions_fit CHECK (((award_partitions >= 1) AND (award_partitions <= 256))),
+    CONSTRAINT click_partitions_fit CHECK (((click_partitions >= 1) AND (click_partitions <= 64))),
+    CONSTRAINT installation_is_single CHECK (singleton)
+);
+
+CREATE TABLE public.posting (
+    partition smallint NOT NULL,
+    generation integer NOT NULL,
+    sequence bigint NOT NULL,
+    ordinal smallint NOT NULL,
+    source_id bigint NOT NULL,
+    destination_id bigint NOT NULL,
+    unit text NOT NULL COLLATE pg_catalog."C",
+    amount bigint NOT NULL,
+    CONSTRAINT posting_moves_between_accounts CHECK ((source_id <> destination_id)),
+    CONSTRAINT posting_moves_something CHECK ((amount > 0))
+);
+
+CREATE VIEW public.ledger_entry AS
+ SELECT posting.partition,
+    posting.generation,
+    posting.sequence,
+    posting.ordinal,
+    posting.source_id AS account_id,
+    posting.unit,
+    (- posting.amount) AS amount
+   FROM public.posting
+UNION ALL
+ SELECT posting.partition,
+    posting.generation,
+    posting.sequence,
+    posting.ordinal,
+    posting.destination_id AS account_id,
+    posting.unit,
+    posting.amount
+   FROM public.posting;
+
+CREATE TABLE public.ledger_transaction (
+    partition smallint NOT NULL,
+    generation integer NOT NULL,
+    sequence bigint NOT NULL,
+    type text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    unit text NOT NULL COLLATE pg_catalog."C",
+    amount bigint NOT NULL,
+    balance bigint NOT NULL,
+    remainder bigint NOT NULL,
+    caller text NOT NULL COLLATE pg_catalog."C",
+    idempotency_key text NOT NULL COLLATE pg_catalog."C",
+    body_hash bytea NOT NULL,
+    related text COLLATE pg_catalog."C",
+    reason text,
+    reference text,
+    occurred_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone
+);
+
+CREATE SEQUENCE public.link_version
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE public.link (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    slug text NOT NULL COLLATE pg_catalog."C",
+    external_id text,
+    config jsonb NOT NULL,
+    password_hash text,
+    version bigint DEFAULT nextval('public.link_version'::regclass) NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.member (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    external_id text,
+    name text,
+    attributes jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone
+);
+
+CREATE TABLE public.merchant (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    external_id text,
+    name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.outbox (
+    id bigint NOT NULL,
+    task text NOT NULL COLLATE pg_catalog."C",
+    payload jsonb NOT NULL,
+    due_at timestamp with time zone DEFAULT now() NOT NULL,
+    sent_at timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.outbox_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.program (
+    id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    currency text NOT NULL,
+    time_zone text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT program_currency_is_iso CHECK ((currency ~ '^[A-Z]{3}$'::text))
+);
+
+CREATE TABLE public.quarantine (
+    id bigint NOT NULL,
+    stream text NOT NULL COLLATE pg_catalog."C",
+    entry_id text NOT NULL COLLATE pg_catalog."C",
+    "position" integer NOT NULL,
+    payload bytea NOT NULL,
+    error text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.quarantine ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.quarantine_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.schedule_run (
+    job text NOT NULL COLLATE pg_catalog."C",
+    due_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone
+);
+
+CREATE TABLE public.schema_migration (
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.stream_checkpoint (
+    stream text NOT NULL COLLATE pg_catalog."C",
+    last_id text DEFAULT '0-0'::text NOT NULL COLLATE pg_catalog."C",
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.webhook_delivery (
+    id text NOT NULL COLLATE pg_catalog."C",
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    body bytea NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL COLLATE pg_catalog."C",
+    attempts integer DEFAULT 0 NOT NULL,
+    last_status integer,
+    last_error text,
+    next_attempt_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT webhook_delivery_state_is_known CHECK ((state = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.webhook_endpoint (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    url text NOT NULL,
+    events text[] NOT NULL,
+    state text DEFAULT 'enabled'::text NOT NULL COLLATE pg_catalog."C",
+    secret text NOT NULL,
+    previous_secret text,
+    previous_secret_until timestamp with time zone,
+    description text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT webhook_endpoint_state_is_known CHECK ((state = ANY (ARRAY['enabled'::text, 'disabled'::text])))
+);
+
+ALTER TABLE ONLY public.click ATTACH PARTITION public.click_default DEFAULT;
+
+ALTER TABLE ONLY public.account
+    ADD CONSTRAINT account_is_unique UNIQUE (program_id, role, member_id, unit, partition);
+
+ALTER TABLE ONLY public.account
+    ADD CONSTRAINT account_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.address_salt
+    ADD CONSTRAINT address_salt_pkey PRIMARY KEY (day);
+
+ALTER TABLE ONLY public.award_partition
+    ADD CONSTRAINT award_partition_pkey PRIMARY KEY (partition);
+
+ALTER TABLE ONLY public.budget_lease
+    ADD CONSTRAINT budget_lease_pkey PRIMARY KEY (program_id, unit, partition);
+
+ALTER TABLE ONLY public.budget
+    ADD CONSTRAINT budget_pkey PRIMARY KEY (program_id, unit);
+
+ALTER TABLE ONLY public.click_boot
+    ADD CONSTRAINT click_boot_pkey PRIMARY KEY (boot);
+
+ALTER TABLE ONLY public.click_daily
+    ADD CONSTRAINT click_daily_pkey PRIMARY KEY (link_id, day, class, device, country, variant);
+
+ALTER TABLE ONLY public.click
+    ADD CONSTRAINT click_pkey PRIMARY KEY (day, click_id);
+
+ALTER TABLE ONLY public.click_default
+    ADD CONSTRAINT click_default_pkey PRIMARY KEY (day, click_id);
+
+ALTER TABLE ONLY public.dead_letter
+    ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.hold
+    ADD CONSTRAINT hold_pkey PRIMARY KEY (partition, generation, sequence);
+
+ALTER TABLE ONLY public.idempotency
+    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (program_id, caller, key);
+
+ALTER TABLE ONLY public.installation
+    ADD CONSTRAINT installation_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY public.ledger_transaction
+    ADD CONSTRAINT ledger_transaction_pkey PRIMARY KEY (partition, generation, sequence);
+
+ALTER TABLE ONLY public.link
+    ADD CONSTRAINT link_external_id_is_unique UNIQUE (program_id, external_id);
+
+ALTER TABLE ONLY public.link
+    ADD CONSTRAINT link_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.link
+    ADD CONSTRAINT link_slug_is_unique UNIQUE (slug);
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_external_id_is_unique UNIQUE (program_id, external_id);
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.merchant
+    ADD CONSTRAINT merchant_external_id_is_unique UNIQUE (program_id, external_id);
+
+ALTER TABLE ONLY public.merchant
+    ADD CONSTRAINT merchant_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.posting
+    ADD CONSTRAINT posting_pkey PRIMARY KEY (partition, generation, sequence, ordinal);
+
+ALTER TABLE ONLY public.program
+    ADD CONSTRAINT program_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.quarantine
+    ADD CONSTRAINT quarantine_is_unique UNIQUE (stream, entry_id, "position");
+
+ALTER TABLE ONLY public.quarantine
+    ADD CONSTRAINT quarantine_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.schedule_run
+    ADD CONSTRAINT schedule_run_pkey PRIMARY KEY (job, due_at);
+
+ALTER TABLE ONLY public.schema_migration
+    ADD CONSTRAINT schema_migration_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.stream_checkpoint
+    ADD CONSTRAINT stream_checkpoint_pkey PRIMARY KEY (stream);
+
+ALTER TABLE ONLY public.webhook_delivery
+    ADD CONSTRAINT webhook_delivery_is_unique UNIQUE (endpoint_id, event_id);
+
+ALTER TABLE ONLY public.webhook_delivery
+    ADD CONSTRAINT webhook_delivery_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.webhook_endpoint
+    ADD CONSTRAINT webhook_endpoint_pkey PRIMARY KEY (id);
+
+CREATE INDEX account_by_member ON public.account USING btree (member_id) WHERE (member_id <> ''::text);
+
+CREATE INDEX account_by_partition ON public.account USING btree (partition);
+
+CREATE INDEX click_by_link ON ONLY public.click USING btree (link_id, click_id);
+
+CREATE INDEX click_default_link_id_click_id_idx ON public.click_default USING btree (link_id, click_id);
+
+CREATE INDEX hold_by_member ON public.hold USING btree (member_id);
+
+CREATE INDEX hold_open ON public.hold USING btree (partition) WHERE (state = 'open'::text);
+
+CREATE INDEX idempotency_by_time ON public.idempotency USING btree (created_at);
+
+CREATE INDEX ledger_transaction_by_member ON public.ledger_transaction USING btree (member_id, generation, sequence);
+
+CREATE INDEX ledger_transaction_by_time ON public.ledger_transaction USING brin (recorded_at);
+
+CREATE INDEX ledger_transaction_reversal ON public.ledger_transaction USING btree (partition, related) WHERE (type = 'reversal'::text);
+
+CREATE INDEX link_by_program ON public.link USING btree (program_id, id);
+
+CREATE INDEX member_by_program ON public.member USING btree (program_id, id);
+
+CREATE INDEX outbox_due ON public.outbox USING btree (due_at) WHERE (sent_at IS NULL);
+
+CREATE INDEX outbox_sent ON public.outbox USING btree (sent_at) WHERE (sent_at IS NOT NULL);
+
+CREATE INDEX webhook_delivery_by_program ON public.webhook_delivery USING btree (program_id, id);
+
+CREATE INDEX webhook_endpoint_by_program ON public.webhook_endpoint USING btree (program_id, id);
+
+ALTER INDEX public.click_by_link ATTACH PARTITION public.click_default_link_id_click_id_idx;
+
+ALTER INDEX public.click_pkey ATTACH PARTITION public.click_default_pkey;
+
+CREATE TRIGGER ledger_transaction_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_transaction FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER posting_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.posting FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+ALTER TABLE ONLY public.link
+    ADD CONSTRAINT link_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.merchant
+    ADD CONSTRAINT merchant_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.webhook_delivery
+    ADD CONSTRAINT webhook_delivery_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.webhook_endpoint(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.webhook_endpoint
+    ADD CONSTRAINT webhook_endpoint_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
