@@ -1,7 +1,7 @@
 """`stampgate`: the operator's commands.
 
-Settings come from `STAMPGATE_*` variables, and where one is not set from the local run's
-`.stampgate/stack.env`.
+Settings come from `STAMPGATE_*` variables; a server that none of them names is the local run's, as
+`.stampgate/stack.env` knows it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ from deploy.commands.doctor import add_doctor
 from deploy.local import files
 
 STACK: Final = Path(".stampgate/stack.env")
+# The variables that together say how to reach one server.
+SERVERS: Final = (("DATABASE", "MIGRATE", "FLUSH"), ("REDIS",), ("QUEUE",))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,12 +42,24 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What is set, completed from the local run's file server by server: never half of each."""
+    chosen = {name: value for name, value in given.items() if value}
+    stored = files.read_env(STACK) if STACK.exists() else {}
+    for server in SERVERS:
+        names = {
+            f"{settings.PREFIX}{field}_URL{form}" for field in server for form in ("", "_FILE")
+        }
+        if names & chosen.keys():
+            stored = {name: value for name, value in stored.items() if name not in names}
+    return {**stored, **chosen}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it did what it says, 1 with the reason on stderr."""
     chosen = parser().parse_args(arguments)
-    given = files.read_env(STACK) if STACK.exists() else {}
     try:
-        code: int = asyncio.run(chosen.run(settings.load({**given, **os.environ}), chosen))
+        code: int = asyncio.run(chosen.run(settings.load(environment(os.environ)), chosen))
         return code
     except (errors.StampgateError, errors.Malformed) as error:
         print(f"stampgate: {error}", file=sys.stderr)
