@@ -95,6 +95,10 @@ async def perform(tools: Tools, row_id: int, attempt: int) -> None:
     outcome = "ended"
     try:
         await ACTIONS[type(task)](tools, row_id, task)
+    except loop.AWAY as error:
+        outcome = "away"
+        log.warning("%s: row %d waits: %s", name, row_id, type(error).__name__)
+        await _put_off(tools, row_id, attempt + 1)
     except Exception as error:
         outcome = "failed"
         log.exception("%s: start %d of row %d failed", name, attempt + 1, row_id)
@@ -105,9 +109,13 @@ async def perform(tools: Tools, row_id: int, attempt: int) -> None:
 
 
 async def _failed(tools: Tools, row_id: int, starts: int, error: Exception) -> None:
-    if starts >= FAILURES_MAX:
+    if starts < FAILURES_MAX:
+        await _put_off(tools, row_id, starts)
+    else:
         await _bury(tools, row_id, error)
-        return
+
+
+async def _put_off(tools: Tools, row_id: int, starts: int) -> None:
     wait_s = min(2.0**starts, RETRY_S_MAX) * random.uniform(1, 1.2)
     async with tools.pool.acquire() as db:
         await outbox.put_off(db, row_id, loop.now_ms() + int(wait_s * 1000))

@@ -20,14 +20,15 @@ log: Final = logging.getLogger("stampgate.workers")
 
 DELAY_FIRST_S: Final = 0.1
 DELAY_MAX_S: Final = 5.0
-# What says that a server is away, restarting, or not migrated yet; anything else ends the process.
+# What says that a server is away or restarting.
 AWAY: Final = (
     *pg.CONNECTION_ERRORS,
-    asyncpg.PostgresError,
     redis_py.RedisError,
     errors.Unavailable,
     errors.OutcomeUnknown,
 )
+# Before the first migration a table may be missing. Anything else ends the process.
+NOT_NOW: Final = (*AWAY, asyncpg.PostgresError)
 
 # Does a part of the work at a time, given in ms; returns how much there was to do.
 Step = Callable[[int], Awaitable[int]]
@@ -54,7 +55,7 @@ async def repeat(name: str, session: Session, stop: asyncio.Event, *, idle_s: fl
                 delay_s, is_away = DELAY_FIRST_S, False
                 if not found:
                     await pause(stop, idle_s)
-        except AWAY as error:
+        except NOT_NOW as error:
             if not is_away:
                 log.warning("%s: waiting for a server: %s", name, type(error).__name__)
             is_away = True

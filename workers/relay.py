@@ -16,7 +16,7 @@ from workers import broker, loop
 BATCH_MAX: Final = 500
 # What waits, waits in PostgreSQL: when the workers fall behind, Redis does not fill up, and rows
 # that were sent before are not sent again and again.
-QUEUED_MAX: Final = 10_000
+QUEUED_MAX: Final = 2_000
 POLL_S: Final = 0.1
 SWEEP_MS: Final = 5_000
 

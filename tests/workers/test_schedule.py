@@ -13,6 +13,7 @@ from db import keys, outbox, pg, redis, webhooks
 from tests.workers.conftest import PROGRAM, Db, Start, until
 from workers import schedule
 from workers.schedule import Job, Schedule
+from workers.watch import Watch
 
 HOUR_MS = 3_600_000
 NOON_MS = 1_768_478_400_000  # 2026-01-15 12:00 UTC
@@ -40,7 +41,13 @@ async def scheduler(
     settings: Settings, pool: pg.Pool, redis_connection: redis.Connection
 ) -> Schedule:
     """One scheduler with a job to count."""
-    return Schedule(settings, pool, redis_connection, HOURLY)
+    return Schedule(settings, pool, HOURLY)
+
+
+@pytest.fixture
+async def watcher(settings: Settings, pool: pg.Pool, redis_connection: redis.Connection) -> Watch:
+    """One watcher."""
+    return Watch(settings, pool, redis_connection)
 
 
 async def test_a_job_runs_once_an_hour(db: Db, scheduler: Schedule) -> None:
@@ -52,7 +59,7 @@ async def test_a_job_runs_once_an_hour(db: Db, scheduler: Schedule) -> None:
 async def test_two_schedulers_make_each_run_once(
     db: Db, settings: Settings, pool: pg.Pool, redis_connection: redis.Connection
 ) -> None:
-    pair = [Schedule(settings, pool, redis_connection, HOURLY) for _ in range(2)]
+    pair = [Schedule(settings, pool, HOURLY) for _ in range(2)]
     for hour in range(20):
         now_ms = NOON_MS + hour * HOUR_MS
         await asyncio.gather(*(one.step(now_ms) for one in pair for _ in range(3)))
@@ -64,8 +71,8 @@ async def test_two_schedulers_make_each_run_once(
 async def test_what_was_due_during_a_downtime_is_made_up_for_at_once(
     db: Db, settings: Settings, pool: pg.Pool, redis_connection: redis.Connection
 ) -> None:
-    await Schedule(settings, pool, redis_connection, HOURLY).step(NOON_MS)
-    later = Schedule(settings, pool, redis_connection, HOURLY)
+    await Schedule(settings, pool, HOURLY).step(NOON_MS)
+    later = Schedule(settings, pool, HOURLY)
     await later.step(NOON_MS + 5 * HOUR_MS + 1_234)
     assert await counted(db) == 2
 
@@ -73,12 +80,10 @@ async def test_what_was_due_during_a_downtime_is_made_up_for_at_once(
 async def test_a_run_that_fails_leaves_nothing_and_is_made_again(
     db: Db, settings: Settings, pool: pg.Pool, redis_connection: redis.Connection
 ) -> None:
-    faulty = Schedule(
-        settings, pool, redis_connection, (Job("count", 3_600, fail), Job("other", 3_600, count))
-    )
+    faulty = Schedule(settings, pool, (Job("count", 3_600, fail), Job("other", 3_600, count)))
     assert await faulty.step(NOON_MS) == 1
     assert await counted(db) == 1
-    healthy = Schedule(settings, pool, redis_connection, HOURLY)
+    healthy = Schedule(settings, pool, HOURLY)
     assert await healthy.step(NOON_MS) == 1
     assert await counted(db) == 2
 
@@ -89,7 +94,7 @@ async def test_a_run_that_is_under_way_elsewhere_is_not_waited_for(
     async with db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock(hashtextextended('schedule count', 0))")
         assert await scheduler.step(NOON_MS) == 0
-    assert await scheduler.step(NOON_MS + schedule.RETRY_MS) == 1
+    assert await scheduler.step(NOON_MS + HOUR_MS // schedule.RETRIES) == 1
 
 
 async def test_the_jobs_keep_the_tables_in_shape(
@@ -103,7 +108,7 @@ async def test_the_jobs_keep_the_tables_in_shape(
         "CREATE TABLE click_20240101 PARTITION OF click FOR VALUES FROM ('2024-01-01')"
         " TO ('2024-01-02')"
     )
-    one = Schedule(settings, pool, redis_connection)
+    one = Schedule(settings, pool)
     assert await one.step(NOON_MS) == len(schedule.JOBS)
     salts = await db.fetch("SELECT day FROM address_salt ORDER BY day")
     assert [row["day"] for row in salts] == [today - dt.timedelta(days=1), today]
@@ -135,7 +140,7 @@ async def test_old_deliveries_are_forgotten_and_pending_ones_kept(db: Db, endpoi
 
 
 async def test_a_reached_cap_is_told_once_however_often_it_is_announced(
-    db: Db, redis: Redis, endpoint: str, scheduler: Schedule
+    db: Db, redis: Redis, endpoint: str, watcher: Watch
 ) -> None:
     await webhooks.change(db, PROGRAM, endpoint, {"events": ["link.cap_reached"]})
     await db.execute(
@@ -146,7 +151,7 @@ async def test_a_reached_cap_is_told_once_however_often_it_is_announced(
     for _ in range(2):
         for link_id in ("lnk_1", "lnk_1", "lnk_gone"):
             await redis.xadd(keys.LINK_CAPS_REACHED, {"l": link_id})
-        await scheduler.step(NOON_MS)
+        await watcher.step(NOON_MS)
     told = await db.fetch("SELECT event_id, type FROM webhook_delivery")
     assert [tuple(row) for row in told] == [("lnk_1_cap_100", "link.cap_reached")]
     assert await redis.xlen(keys.LINK_CAPS_REACHED) == 0
@@ -162,7 +167,7 @@ async def test_the_gauges_tell_what_waits(
         "INSERT INTO quarantine (stream, entry_id, position, payload, error)"
         " VALUES ('{a03}:ev', '0-1', 0, '', 'bad')"
     )
-    await Schedule(settings, pool, redis_connection, ()).step(NOON_MS)
+    await Watch(settings, pool, redis_connection).step(NOON_MS)
     sample = REGISTRY.get_sample_value
     assert sample("stampgate_outbox_depth", {"queue": "default"}) == 1
     assert sample("stampgate_dead_letters", {"actor": "deliver_webhook"}) == 1
