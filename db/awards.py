@@ -182,7 +182,7 @@ def _item(ask: Ask, now_ms: int) -> points.Item:
         amount=ask.amount,
         body_hash=body_hash,
         facts=events.encode(facts),
-        marker=points.marker(
+        marker=keys.award_scope(
             ask.program.id, ask.caller, ask.related if is_closing else ask.member_id, ask.key
         ),
         related=ask.related,

@@ -34,6 +34,11 @@ def award_marker(partition: int, generation: int, scope: bytes) -> bytes:
     return b"{a%02d}:%d:i:%b" % (partition, generation, scope)
 
 
+def award_scope(program_id: str, caller: str, subject: str, key: str) -> bytes:
+    """The scope of an idempotency key; the subject is the member, or the hold that is closed."""
+    return f"{program_id}:{caller}:{subject}:{key}".encode()
+
+
 def award_limits(partition: int, generation: int, day: str) -> str:
     """Hash with a TTL: amounts awarded on one day of the program's time zone, and stamp times."""
     return f"{{a{partition:02d}}}:{generation}:lim:{day}"
@@ -62,6 +67,20 @@ def award_holds(partition: int, generation: int) -> str:
 def award_hold_expiries(partition: int, generation: int) -> str:
     """Sorted set: hold id by expiry in milliseconds."""
     return f"{{a{partition:02d}}}:{generation}:exp"
+
+
+def award_state(partition: int, generation: int) -> list[str | bytes]:
+    """The keys of a points call, in the script's order; markers and limits follow them."""
+    return [
+        award_head(partition),
+        award_stream(partition),
+        award_balances(partition, generation),
+        award_holds(partition, generation),
+        award_hold_expiries(partition, generation),
+        award_reversed(partition, generation),
+        award_last_stamp(partition, generation),
+        award_budget(partition, generation),
+    ]
 
 
 # Clicks: `{c3}`.

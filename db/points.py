@@ -106,6 +106,10 @@ class _Partition:
         self.stale_tries = 0
 
 
+def _take(state: _Partition, count: int) -> list[_Waiting]:
+    return [state.queue.popleft() for _ in range(min(count, len(state.queue)))]
+
+
 class Points:
     """The process's way to the award partitions, over one multiplexed connection."""
 
@@ -167,10 +171,8 @@ class Points:
         """Forget the accounts of a deleted member; the ledger keeps them."""
         number = ids.partition_of(program_id, member_id, keys.AWARD_PARTITIONS)
         names = [events.account_field(program_id, member_id, unit) for unit in events.UNIT_LETTERS]
-        generation = await self.generation(number)
-        await self._redis.call(
-            "HDEL", keys.award_balances(number, generation), *names, *(name + "h" for name in names)
-        )
+        accounts = keys.award_balances(number, await self.generation(number))
+        await self._redis.call("HDEL", accounts, *names, *(name + "h" for name in names))
 
     async def generation(self, number: int) -> int:
         """The partition's generation, asked of Redis; NotOpen."""
@@ -191,12 +193,8 @@ class Points:
         self, number: int, generation: int, program_id: str, unit: str, amount: int
     ) -> None:
         """Add what PostgreSQL has leased to what the partition may still award."""
-        await self._redis.call(
-            "HINCRBY",
-            keys.award_budget(number, generation),
-            f"{program_id}:{events.UNIT_LETTERS[unit]}",
-            amount,
-        )
+        field = f"{program_id}:{events.UNIT_LETTERS[unit]}"
+        await self._redis.call("HINCRBY", keys.award_budget(number, generation), field, amount)
 
     async def waiting_event(
         self, number: int, generation: int, sequence: int
@@ -294,18 +292,14 @@ class Points:
         try:
             await self._refresh(state)
         except errors.StampgateError as error:
-            self._fail(self._take(state, len(state.queue)), error)
+            self._fail(_take(state, len(state.queue)), error)
         finally:
             state.calls_out -= 1
         if state.queue:
             self._wake(state)
 
-    @staticmethod
-    def _take(state: _Partition, count: int) -> list[_Waiting]:
-        return [state.queue.popleft() for _ in range(min(count, len(state.queue)))]
-
     def _send(self, state: _Partition) -> None:
-        batch = self._take(state, ITEMS_MAX)
+        batch = _take(state, ITEMS_MAX)
         call_keys, arguments = self._pack(state, [waiting.item for waiting in batch])
         try:
             reply = self._redis.run(redis.POINTS, call_keys, arguments)
@@ -344,7 +338,7 @@ class Points:
 
     def _pack(self, state: _Partition, items: list[Item]) -> tuple[list[str | bytes], list[Any]]:
         number, generation = state.number, state.generation
-        call_keys = _state_keys(number, generation)
+        call_keys = keys.award_state(number, generation)
         call_keys.extend(keys.award_marker(number, generation, item.marker) for item in items)
         positions: dict[str, int] = {"": 0}
         arguments: list[Any] = [
@@ -402,21 +396,3 @@ class Points:
         for waiting in batch:
             if not waiting.future.done():
                 waiting.future.set_exception(error)
-
-
-def marker(program_id: str, caller: str, subject: str, key: str) -> bytes:
-    """The idempotency scope of a key; the subject is the member, or the hold that is closed."""
-    return f"{program_id}:{caller}:{subject}:{key}".encode()
-
-
-def _state_keys(number: int, generation: int) -> list[str | bytes]:
-    return [
-        keys.award_head(number),
-        keys.award_stream(number),
-        keys.award_balances(number, generation),
-        keys.award_holds(number, generation),
-        keys.award_hold_expiries(number, generation),
-        keys.award_reversed(number, generation),
-        keys.award_last_stamp(number, generation),
-        keys.award_budget(number, generation),
-    ]

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from core import events
-from db import keys, points, redis
+from db import keys, redis
 from db.pg import Db
 
 FIELDS_A_CALL: Final = 500
@@ -196,7 +196,7 @@ async def _load_markers(
     count = 0
     async for row in _rows(db, MARKERS, partition, now_ms - ttl_ms):
         subject = row["related"] if row["type"] in {"capture", "release"} else row["member_id"]
-        scope = points.marker(row["program_id"], row["caller"], subject, row["idempotency_key"])
+        scope = keys.award_scope(row["program_id"], row["caller"], subject, row["idempotency_key"])
         answer = (
             f"{row['generation']} {row['sequence']} {row['balance']} {row['at_ms']} "
             f"{row['amount']} {row['remainder']} {_account(row)}"
