@@ -162,7 +162,10 @@ class Spool:
 
 def segments(folder: Path) -> list[Path]:
     """All segments of the folder, the oldest first."""
-    return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX)
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX)
+    except FileNotFoundError:
+        return []
 
 
 def size(path: Path) -> int:
@@ -236,6 +239,7 @@ def _write(segment: Segment, data: bytes) -> None:
 
 def _create(folder: Path) -> Segment:
     """A new segment, locked; another process may delete it before it is, then another is made."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
         path = folder / f"{time.time_ns():020d}-{os.getpid()}{SUFFIX}"
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)

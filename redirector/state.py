@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -78,6 +79,8 @@ class State:
             asyncio.create_task(replay_forever(redis, spool, settings.replica_wait), name="replay"),
             asyncio.create_task(metrics.publish_forever(self._tallies), name="metrics"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(_stop_unless_well)
         return self
 
     @property
@@ -142,3 +145,10 @@ class State:
             except errors.StampgateError as error:
                 log.debug("no boot number yet: %s", error)
                 await asyncio.sleep(BOOT_RETRY_S)
+
+
+def _stop_unless_well(task: asyncio.Task[None]) -> None:
+    """A process without one of its loops is worse than none: the parent starts another."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("%s failed", task.get_name(), exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 
 from core import classes
@@ -13,7 +16,7 @@ from db.redis import Connection
 from deploy.local.redis_server import Redis
 from redirector import spool
 from tests.redirector.conftest import Publish, Redirector, Start, eventually, live, recorded
-from tests.redirector.workers import workers
+from tests.redirector.workers import Worker, workers
 
 
 def click_id(location: str) -> str:
@@ -184,3 +187,52 @@ async def test_worker_that_is_told_to_stop_answers_and_leaves_no_spool(
     assert await asyncio.to_thread(run) == 0
     assert len(await recorded(connection)) == 1
     assert not list(Path(environ["STAMPGATE_SPOOL_DIR"]).iterdir())
+
+
+async def test_kills_under_load_lose_no_answered_click_and_count_none_twice(
+    environ: dict[str, str], publish: Publish, connection: Connection, redis_server: Redis
+) -> None:
+    link_id = await publish("demo")
+    stop = threading.Event()
+
+    def click_until_stopped(worker: Worker) -> list[str]:
+        found = []
+        connection = worker.connect()
+        while not stop.is_set():
+            try:
+                status, location = worker.get("/r/demo", connection)
+            except OSError:
+                connection.close()
+                continue
+            except HTTPException:
+                connection.close()
+                connection = worker.connect()
+                continue
+            if status == 302:
+                found.append(click_id(location))
+        connection.close()
+        return found
+
+    def run() -> set[str]:
+        with workers(environ, 2) as both, ThreadPoolExecutor(8) as threads:
+            clickers = [threads.submit(click_until_stopped, both[n % 2]) for n in range(8)]
+            for worker in both:
+                redis_server.restart()
+                worker.kill()
+                worker.start()
+                worker.wait_until_ready()
+            redis_server.restart()
+            both[0].wait_until_ready()
+            stop.set()
+            answered = [one for clicker in clickers for one in clicker.result()]
+            assert len(answered) == len(set(answered)) > 0
+            folder = Path(environ["STAMPGATE_SPOOL_DIR"])
+            while any(map(spool.size, spool.segments(folder))):
+                assert both[0].process.poll() is None
+            return set(answered)
+
+    answered = await asyncio.to_thread(run)
+    clicks = await arrived(connection, answered)
+    found = [click.click_id for click in clicks]
+    assert len(found) == len(set(found))
+    assert sum((await live(connection, link_id)).values()) == len(found)
