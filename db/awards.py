@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 from core import errors, events, ids
 from core.ledger import Type
 from core.programs import Program, day
-from db import budgets, keys, ledger, members, points
+from db import budgets, decisions, keys, ledger, members, points
 from db.pg import Pool
 
 Unit = Literal["points", "stamps"]
@@ -73,26 +73,30 @@ class Event(NamedTuple):
     recorded_at_ms: int
 
 
-def place(state: points.Points, ask: Ask, now_ms: int) -> asyncio.Future[points.Outcome]:
+def place(state: points.Points, ask: Ask, now_ms: int) -> asyncio.Future[decisions.Outcome]:
     """Put the question into the turn's call; raises and fails as `Points.submit`."""
     return state.submit(ask.where, _item(ask, now_ms), now_ms)
 
 
 async def settle(
-    state: points.Points, pool: Pool, ask: Ask, now_ms: int, placed: asyncio.Future[points.Outcome]
-) -> points.Decision:
+    state: points.Points,
+    pool: Pool,
+    ask: Ask,
+    now_ms: int,
+    placed: asyncio.Future[decisions.Outcome],
+) -> decisions.Decision:
     """The decision, or the refusal as an error."""
     outcome = await placed
-    if outcome.status == points.UNKNOWN_MEMBER:
+    if outcome.status == decisions.UNKNOWN_MEMBER:
         await know_member(state, pool, ask.program.id, ask.member_id)
         outcome = await place(state, ask, now_ms)
-    elif outcome.status == points.BUDGET:
+    elif outcome.status == decisions.BUDGET:
         await _lease(state, pool, ask)
         outcome = await place(state, ask, now_ms)
     return outcome.decision()
 
 
-async def decide(state: points.Points, pool: Pool, ask: Ask, now_ms: int) -> points.Decision:
+async def decide(state: points.Points, pool: Pool, ask: Ask, now_ms: int) -> decisions.Decision:
     """`place` and `settle`."""
     return await settle(state, pool, ask, now_ms, place(state, ask, now_ms))
 
@@ -149,7 +153,7 @@ async def _lease(state: points.Points, pool: Pool, ask: Ask) -> None:
     await state.add_lease(ask.where, generation, ask.program.id, ask.unit, leased)
 
 
-def _item(ask: Ask, now_ms: int) -> points.Item:
+def _item(ask: Ask, now_ms: int) -> decisions.Item:
     said = (
         ask.op, ask.member_id, ask.unit, ask.amount, ask.reason, ask.reference,
         ask.occurred_at_ms, ask.related, ask.bound, ask.expires_in_s,
@@ -176,7 +180,7 @@ def _item(ask: Ask, now_ms: int) -> points.Item:
         if is_closing
         else events.account_field(ask.program.id, ask.member_id, ask.unit)
     )
-    item = points.Item(
+    item = decisions.Item(
         op=ask.op,
         account=account,
         amount=ask.amount,
@@ -191,7 +195,7 @@ def _item(ask: Ask, now_ms: int) -> points.Item:
     return _limited(item, ask, now_ms) if ask.op == "award" else item
 
 
-def _limited(item: points.Item, ask: Ask, now_ms: int) -> points.Item:
+def _limited(item: decisions.Item, ask: Ask, now_ms: int) -> decisions.Item:
     rules = ask.program.settings.rules(ask.unit)
     if rules.per_member_day is None and rules.interval_s == 0 and rules.budget is None:
         return item

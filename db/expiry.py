@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from core import errors, events
 from core.programs import Program, ProgramSettings
-from db import awards, keys, points
+from db import awards, decisions, keys, points
 from db.redis import Connection
 
 CALLER: Final = "expiry"
@@ -43,7 +43,7 @@ async def _expire(state: points.Points, redis: Connection, number: int, now_ms: 
                 if value is not None
             ]
             outcomes = await asyncio.gather(*asked)
-            return sum(outcome.status == points.DONE for outcome in outcomes)
+            return sum(outcome.status == decisions.DONE for outcome in outcomes)
     return 0
 
 

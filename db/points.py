@@ -15,76 +15,11 @@ from typing import Any, Final, NamedTuple
 from core import errors, events, ids
 from core.settings import Settings
 from db import keys, redis
+from db.decisions import DONE, Item, Outcome
 
 ITEMS_MAX: Final = 64
 STALE_TRIES: Final = 3
 CALLS_OUT_MAX: Final = 2
-
-# Statuses of db/lua/points_state.lua.
-DONE, REPLAYED = 0, 1
-REFUSALS: Final[dict[int, tuple[type[errors.StampgateError], str]]] = {
-    2: (errors.IdempotencyKeyReused, ""),
-    3: (errors.MemberNotFound, ""),
-    4: (errors.LimitReached, "The member's limit for the day leaves {}."),
-    5: (errors.LimitReached, "The next one is possible in {} ms."),
-    6: (errors.BudgetExhausted, ""),
-    7: (errors.InsufficientBalance, "The balance is {}."),
-    8: (errors.BalanceNegative, "The balance is {}."),
-    9: (errors.BalanceTooLarge, ""),
-    10: (errors.HoldNotOpen, ""),
-    11: (errors.ReversalTooLarge, "At most {} is left."),
-    12: (errors.CaptureTooLarge, "The hold has set {} aside."),
-}
-UNKNOWN_MEMBER: Final = 3
-BUDGET: Final = 6
-
-
-class Item(NamedTuple):
-    """One thing to decide. `marker` is the idempotency scope; an empty hash means no key."""
-
-    op: str
-    account: str
-    amount: int
-    body_hash: bytes
-    facts: bytes
-    marker: bytes
-    related: str = ""
-    bound: int = 0
-    day: str = ""
-    limit: int = -1
-    interval_ms: int = 0
-    has_budget: bool = False
-
-
-class Decision(NamedTuple):
-    """What was decided, now or the first time. Ids are made of it."""
-
-    generation: int
-    sequence: int
-    balance: int
-    at_ms: int
-    amount: int
-    remainder: int
-    account: str
-    is_replay: bool
-
-
-class Outcome(NamedTuple):
-    """The script's answer to one item: a status, and the text that goes with it."""
-
-    status: int
-    text: bytes
-
-    def decision(self) -> Decision:
-        """The decision, or the refusal as the error that the API answers."""
-        if self.status > REPLAYED:
-            kind, detail = REFUSALS[self.status]
-            raise kind(detail.format(self.text.decode()) if detail else None)
-        generation, sequence, balance, at_ms, amount, remainder, account = self.text.split(b" ")
-        return Decision(
-            int(generation), int(sequence), int(balance), int(at_ms), int(amount), int(remainder),
-            account.decode(), self.status == REPLAYED,
-        )  # fmt: skip
 
 
 class _Waiting(NamedTuple):
@@ -95,7 +30,7 @@ class _Waiting(NamedTuple):
 class _Partition:
     """What this process knows of a partition, and what waits for it."""
 
-    __slots__ = ("calls_out", "generation", "number", "queue", "seen", "stale_tries")
+    __slots__ = ("calls_out", "generation", "number", "queue", "seen", "sent_at", "stale_tries")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -104,6 +39,7 @@ class _Partition:
         self.queue: collections.deque[_Waiting] = collections.deque()
         self.calls_out = 0
         self.stale_tries = 0
+        self.sent_at = 0.0
 
 
 def _take(state: _Partition, count: int) -> list[_Waiting]:
@@ -123,7 +59,11 @@ class Points:
         self._waiting = 0
         self._now_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        #: What was measured since these were last emptied: items a call, seconds a call, and
+        #: items by operation and status.
         self.batch_sizes: list[int] = []
+        self.call_seconds: list[float] = []
+        self.outcomes: collections.Counter[tuple[str, int]] = collections.Counter()
 
     def submit(self, partition: int, item: Item, now_ms: int) -> asyncio.Future[Outcome]:
         """Queue an item for the next call. Raises OverCapacity; the future fails with
@@ -307,6 +247,7 @@ class Points:
             self._fail(batch, error)
             return
         state.calls_out += 1
+        state.sent_at = self._loop.time()
         self.batch_sizes.append(len(batch))
         if not self._settings.replica_wait:
             reply.add_done_callback(lambda done: self._answered(state, batch, done))
@@ -370,10 +311,12 @@ class Points:
 
     def _apply(self, state: _Partition, batch: list[_Waiting], reply: list[Any]) -> None:
         verdict = reply[0]
+        self.call_seconds.append(self._loop.time() - state.sent_at)
         if verdict == b"DONE":
             state.stale_tries = 0
             self._waiting -= len(batch)
             for waiting, (status, text) in zip(batch, reply[1:], strict=True):
+                self.outcomes[waiting.item.op, status] += 1
                 if status == DONE:
                     state.seen = max(state.seen, int(text.split(b" ", 2)[1]))
                 if not waiting.future.done():

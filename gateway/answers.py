@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from core import errors, ids
-from db import idempotency, points
+from db import decisions, idempotency
 from db.pg import Db
 from gateway.app import Call
 from web import problem
@@ -63,12 +63,12 @@ def required_key(call: Call) -> str:
     return key
 
 
-def decided(value: object, decision: points.Decision, status: int = 201) -> web.Response:
+def decided(value: object, decision: decisions.Decision, status: int = 201) -> web.Response:
     """The answer to a decision; one that was given before says so."""
     return problem.reply(value, status, REPLAYED if decision.is_replay else None)
 
 
-def event_id(kind: ids.Kind, partition: int, decision: points.Decision) -> str:
+def event_id(kind: ids.Kind, partition: int, decision: decisions.Decision) -> str:
     """The id that names where and when it was decided."""
     return ids.event_id(
         kind, ids.EventRef(partition, decision.generation, decision.sequence, decision.at_ms)

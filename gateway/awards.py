@@ -11,7 +11,7 @@ from aiohttp import web
 
 from core import errors, ids
 from core.programs import Amount, Program
-from db import awards, points
+from db import awards, decisions
 from gateway import answers, bulk, lookups
 from gateway.app import Call, read
 from web import problem
@@ -120,7 +120,7 @@ async def create_many(call: Call) -> web.Response:
     return problem.reply(bulk.Answers(made))
 
 
-Placed = asyncio.Future[points.Outcome] | errors.StampgateError
+Placed = asyncio.Future[decisions.Outcome] | errors.StampgateError
 
 
 def _place(
@@ -227,7 +227,7 @@ def _occurred(at: dt.datetime, now_ms: int) -> int:
     return int(at.timestamp() * 1000)
 
 
-def _award(ask: awards.Ask, decision: points.Decision) -> Award:
+def _award(ask: awards.Ask, decision: decisions.Decision) -> Award:
     created_at = lookups.moment(decision.at_ms)
     return Award(
         id=answers.event_id("award", ask.where, decision),

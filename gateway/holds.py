@@ -10,7 +10,7 @@ from aiohttp import web
 
 from core import errors, ids
 from core.programs import Amount
-from db import awards, points
+from db import awards, decisions
 from gateway import answers, lookups
 from gateway.app import Call, read, read_as
 from gateway.awards import Line, MemberId
@@ -168,7 +168,10 @@ async def _close(call: Call, op: Literal["capture", "release"], amount: int) -> 
 
 
 def _closed(
-    hold_id: str, found: awards.Event, op: Literal["capture", "release"], decision: points.Decision
+    hold_id: str,
+    found: awards.Event,
+    op: Literal["capture", "release"],
+    decision: decisions.Decision,
 ) -> ClosedHold:
     is_capture = op == "capture"
     return ClosedHold(

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from db import points, redis
+from db import decisions, points, redis
 from web import metrics
 
 Transaction = Literal["read", "write"]
+
+#: The script's statuses, in words.
+OUTCOMES: Final = {
+    decisions.DONE: "done",
+    decisions.REPLAYED: "replayed",
+    **{status: refusal.code for status, (refusal, _) in decisions.REFUSALS.items()},
+}
 
 
 class Measures:
@@ -18,6 +25,7 @@ class Measures:
         self._points: Final = points_
         self._reconnects = 0
         self._batch_sizes: Final = metrics.Timings(metrics.award_batch_size)
+        self._call_seconds: Final = metrics.Timings(metrics.redis_seconds.labels("points"))
         self.seconds: Final[dict[Transaction, metrics.Timings]] = {
             "read": metrics.Timings(metrics.postgres_seconds.labels("read")),
             "write": metrics.Timings(metrics.postgres_seconds.labels("write")),
@@ -31,6 +39,13 @@ class Measures:
             self._batch_sizes.observe(size)
         sizes.clear()
         self._batch_sizes.publish()
+        for seconds in self._points.call_seconds:
+            self._call_seconds.observe(seconds)
+        self._points.call_seconds.clear()
+        self._call_seconds.publish()
+        for (operation, status), count in self._points.outcomes.items():
+            metrics.awards.labels(operation, OUTCOMES[status]).inc(count)
+        self._points.outcomes.clear()
         for kind, timings in self.seconds.items():
             timings.publish()
             metrics.postgres_failures.labels(kind).inc(self.failures[kind])

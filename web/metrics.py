@@ -109,7 +109,11 @@ spool_events = Counter(
 )
 
 # Awards.
-awards = Counter("stampgate_awards", "Awards by kind and outcome.", ["kind", "outcome"])
+awards = Counter(
+    "stampgate_awards",
+    "Awards, spends and holds by operation and outcome.",
+    ["operation", "outcome"],
+)
 award_batch_size = Histogram(
     "stampgate_award_batch_size", "Awards decided in one script call.", buckets=_SIZES
 )
