@@ -46,8 +46,9 @@ UPDATE outbox SET sent_at = to_timestamp($1::bigint / 1000.0)
 RETURNING outbox.id, outbox.task, outbox.attempts
 """
 
+# By PostgreSQL's clock: a worker whose clock is behind would see its own start as long past.
 START: Final = """
-UPDATE outbox SET attempts = attempts + 1, sent_at = to_timestamp($3::bigint / 1000.0)
+UPDATE outbox SET attempts = attempts + 1, sent_at = now()
  WHERE id = $1 AND attempts = $2
 RETURNING task, payload
 """
@@ -139,12 +140,12 @@ async def claim(db: Db, now_ms: int, names: Sequence[str], limit: int) -> list[T
     return [Ticket(*row) for row in await db.fetch(CLAIM, now_ms, names, limit)]
 
 
-async def start(db: Db, row_id: int, attempt: int, now_ms: int) -> tasks.Task | None:
+async def start(db: Db, row_id: int, attempt: int) -> tasks.Task | None:
     """The task to perform, or None when this start was made before or the row is done.
 
     A row that no longer says anything raises BadTask.
     """
-    row = await db.fetchrow(START, row_id, attempt, now_ms)
+    row = await db.fetchrow(START, row_id, attempt)
     return None if row is None else tasks.load(row["task"], row["payload"].encode())
 
 

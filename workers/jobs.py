@@ -85,7 +85,7 @@ async def perform(tools: Tools, row_id: int, attempt: int) -> None:
     """Make one start of a row of the outbox, unless it was made before."""
     try:
         async with tools.pool.acquire() as db:
-            task = await outbox.start(db, row_id, attempt, loop.now_ms())
+            task = await outbox.start(db, row_id, attempt)
     except BadTask as error:
         await _bury(tools, row_id, error)
         return

@@ -27,9 +27,9 @@ async def test_a_row_that_is_rolled_back_was_never_wanted(db: Db) -> None:
 
 async def test_a_start_is_made_once(db: Db) -> None:
     row_id = await outbox.add(db, TASK)
-    assert await outbox.start(db, row_id, 0, soon_ms()) == TASK
-    assert await outbox.start(db, row_id, 0, soon_ms()) is None
-    assert await outbox.start(db, row_id, 1, soon_ms()) == TASK
+    assert await outbox.start(db, row_id, 0) == TASK
+    assert await outbox.start(db, row_id, 0) is None
+    assert await outbox.start(db, row_id, 1) == TASK
 
 
 async def test_of_many_starts_at_a_time_one_is_made(db: Db, pool: pg.Pool) -> None:
@@ -37,7 +37,7 @@ async def test_of_many_starts_at_a_time_one_is_made(db: Db, pool: pg.Pool) -> No
 
     async def start() -> tasks.Task | None:
         async with pool.acquire() as one:
-            return await outbox.start(one, row_id, 0, soon_ms())
+            return await outbox.start(one, row_id, 0)
 
     started = await asyncio.gather(*(start() for _ in range(10)))
     assert started.count(TASK) == 1
@@ -46,13 +46,13 @@ async def test_of_many_starts_at_a_time_one_is_made(db: Db, pool: pg.Pool) -> No
 async def test_a_row_that_is_done_cannot_be_started(db: Db) -> None:
     row_id = await outbox.add(db, TASK)
     await outbox.done(db, row_id)
-    assert await outbox.start(db, row_id, 0, soon_ms()) is None
+    assert await outbox.start(db, row_id, 0) is None
 
 
 async def test_a_row_put_off_is_claimed_with_its_next_start(db: Db) -> None:
     row_id, now_ms = await outbox.add(db, TASK), soon_ms()
     assert await outbox.claim(db, now_ms, NAMES, 10) == [outbox.Ticket(row_id, NAMES[0], 0)]
-    await outbox.start(db, row_id, 0, now_ms)
+    await outbox.start(db, row_id, 0)
     await outbox.put_off(db, row_id, now_ms + 5_000)
     assert await outbox.claim(db, now_ms, NAMES, 10) == []
     claimed = await outbox.claim(db, now_ms + 5_000, NAMES, 10)
@@ -68,7 +68,7 @@ async def test_a_claim_passes_over_what_another_has_claimed(db: Db, pool: pg.Poo
 
 async def test_a_dead_letter_is_replayed_once(db: Db) -> None:
     row_id = await outbox.add(db, TASK)
-    await outbox.start(db, row_id, 0, soon_ms())
+    await outbox.start(db, row_id, 0)
     await outbox.bury(db, row_id, "no use")
     assert await outbox.claim(db, soon_ms(), NAMES, 10) == []
     [letter] = await dead_letters.page(db, limit=10)
