@@ -1,0 +1,209 @@
+"""`make bench`: measure redirects, awards, the flusher and memory on a stack of its own.
+
+It reports and never fails on speed. See `loadtests/README.md` for how to read the numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from core.errors import BadSetting
+from deploy.local.folders import BadFolder
+from deploy.local.postgres import ServerFailed
+from deploy.local.stack import StackFailed
+from loadtests import (
+    cases,
+    cores,
+    datasets,
+    flushing,
+    measured,
+    memory,
+    report,
+    results,
+    stack,
+    subjects,
+    tables,
+    wrk_runner,
+)
+from loadtests.cases import Case
+from loadtests.measured import Measured
+from loadtests.results import Row
+from loadtests.stack import BenchStack
+
+NO_WRK: Final = "wrk is not installed: the closed loop ran on our own generator"
+NO_NGINX: Final = "nginx, the physical limit, is not installed"
+
+
+class Effort(NamedTuple):
+    """How much is measured."""
+
+    rounds: int
+    closed_s: float
+    open_s: float
+    clicks: int
+    awards: int
+    is_quick: bool
+
+
+FULL: Final = Effort(3, 3.0, 10.0, 400_000, 200_000, is_quick=False)
+QUICK: Final = Effort(1, 2.0, 3.0, 100_000, 50_000, is_quick=True)
+
+
+class Bench:
+    """One benchmark on one stack; `rows` grows as it goes on."""
+
+    def __init__(self, running: BenchStack, effort: Effort, folder: Path) -> None:
+        self._stack = running
+        self._effort = effort
+        self._runs = 0
+        self._members = folder / "members.txt"
+        sample = datasets.zipf(running.seed.members, datasets.SAMPLES)
+        self._members.write_text("".join(f"{member}\n" for member in sample))
+        self.rows: list[Row] = []
+        self.missing: list[str] = [] if wrk_runner.find() else [NO_WRK]
+
+    def run(self) -> None:
+        """Measure everything."""
+        redirector = subjects.ours(self._stack, self._stack.redirector)
+        gateway = subjects.ours(self._stack, self._stack.gateway)
+        with subjects.nginx() as limit:
+            if limit is None:
+                self.missing.append(NO_NGINX)
+            chosen = [
+                *([] if limit is None else cases.limits(limit)),
+                *cases.redirects(redirector),
+                *cases.awards(gateway, self._stack.seed, self._members),
+            ]
+            self._alternate([case for case in chosen if case.is_core or not self._effort.is_quick])
+        self._stack.use("always")
+        for what, unit in (("redirect", "splice"), ("award", "-")):
+            self._open(next(case for case in chosen if _is_typical(case, what, unit)))
+        for redirectors in (1, 8):
+            self._stack.fill()
+            self._add(flushing.clicks(self._stack, self._effort.clicks, redirectors))
+        self._stack.fill()
+        self._add(flushing.points_events(self._stack, self._effort.awards))
+        self._stack.fill()
+        self._add(memory.measure(self._stack))
+
+    def _alternate(self, chosen: Sequence[Case]) -> None:
+        """All cases one after the other, in rounds, so that a noisy minute harms each a little."""
+        found: dict[int, list[tuple[Measured, float]]] = {
+            number: [] for number in range(len(chosen))
+        }
+        for turn in range(self._effort.rounds):
+            print(f"round {turn + 1} of {self._effort.rounds}", flush=True)
+            self._stack.fill()
+            for number, case in enumerate(chosen):
+                self._condition(case)
+                found[number].append(self._closed(case))
+        for number, case in enumerate(chosen):
+            rounds = [one for one, _ in found[number]]
+            cpu_us = sorted(cpu for _, cpu in found[number])[len(rounds) // 2]
+            self._add(_row(case, rounds, loop="closed", cpu_us=cpu_us, target=case.target))
+
+    def _closed(self, case: Case) -> tuple[Measured, float]:
+        used, seconds = cores.cpu_s(case.subject.pid()), self._effort.closed_s
+        one = cases.closed(case, self._name(), seconds)
+        used = cores.cpu_s(case.subject.pid()) - used
+        print(f"  {case.what} {case.link} {case.headers} {case.durability or ''} "
+              f"×{case.connections}: {one.per_second * case.factor:,.0f} {case.unit}",
+              flush=True)  # fmt: skip
+        return one, used / max(1.0, one.per_second * seconds * case.factor) * 1e6
+
+    def _open(self, case: Case) -> None:
+        closed = next(row for row in self.rows if row.what == case.what and row.link == case.link)
+        rate, seconds = closed.value / 2, self._effort.open_s
+        self._stack.fill()
+        # The first requests fill caches; they are not what this row is about.
+        cases.opened(case, self._name(), 1.0, rate / 2)
+        rounds = [
+            cases.opened(case, self._name(), seconds, rate) for _ in range(self._effort.rounds)
+        ]
+        self._add(
+            _row(
+                case,
+                rounds,
+                loop=f"open, {rate:,.0f}/s",
+                stall_ms=max(one.stall_ms for one in rounds),
+                target=cases.OPEN_TARGET,
+            )
+        )
+
+    def _condition(self, case: Case) -> None:
+        if case.durability is not None:
+            self._stack.use(case.durability)
+
+    def _add(self, row: Row) -> None:
+        self.rows.append(row)
+        print(tables.progress(row), flush=True)
+
+    def _name(self) -> str:
+        self._runs += 1
+        return f"run{self._runs}"
+
+
+def _is_typical(case: Case, what: str, link: str) -> bool:
+    return case.what == what and case.link == link and case.is_core and case.durability == "always"
+
+
+def _row(case: Case, rounds: list[Measured], **facts: object) -> Row:
+    return results.row(
+        case.what,
+        rounds,
+        unit=case.unit,
+        median=measured.median(rounds),
+        factor=case.factor,
+        subject=case.subject.name,
+        link=case.link,
+        headers=case.headers,
+        durability=case.durability or "-",
+        connections=case.connections,
+        **facts,
+    )
+
+
+def main() -> int:
+    """Measure, print, write; 1 only when the stack cannot run."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="about a minute, the main rows only")
+    parser.add_argument("--write", action="store_true", help="keep a copy and renew docs/")
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    effort = QUICK if arguments.quick else FULL
+    try:
+        with stack.running() as running, cores.pinned(cores.GENERATOR):
+            bench = Bench(running, effort, running.folder)
+            bench.run()
+    except KeyboardInterrupt:
+        return 130
+    except (BadFolder, BadSetting, ServerFailed, StackFailed) as error:
+        print(f"make bench: {error}", file=sys.stderr)
+        return 1
+    found = results.Results(
+        date=dt.datetime.now(dt.UTC).replace(microsecond=0),
+        commit=results.commit(),
+        is_quick=effort.is_quick,
+        machine=results.machine(load),
+        generator="our own generator" if NO_WRK in bench.missing else "wrk",
+        rows=bench.rows,
+        missing=bench.missing,
+    )
+    lines = [tables.cells(row) for row in found.rows]
+    print(f"\n{tables.plain(tables.HEADINGS, lines, tables.WORDS)}")
+    for what in found.missing:
+        print(f"missing: {what}")
+    print(f"written to {results.save(found, keep=arguments.write)}")
+    if arguments.write:
+        report.write(found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

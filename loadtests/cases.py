@@ -1,0 +1,190 @@
+"""The cases of the benchmark: which load against which subject under which conditions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import uvloop
+
+from loadtests import datasets, generator, seed, stack, wrk_runner
+from loadtests.measured import Measured
+from loadtests.results import Target
+from loadtests.seed import Seed
+from loadtests.stack import Durability
+from loadtests.subjects import Subject
+
+CONNECTIONS: Final = (64, 256)
+DURABILITIES: Final[tuple[Durability, ...]] = ("always", "everysec")
+BATCH: Final = 500
+BATCH_CONNECTIONS: Final = 16
+REDIRECT_TARGET: Final = Target(at_least=15_000)
+AWARD_TARGET: Final = Target(at_least=10_000)
+BATCH_TARGET: Final = Target(at_least=40_000)
+OPEN_TARGET: Final = Target(p99_ms_below=10.0)
+
+
+class Load(NamedTuple):
+    """What to send, told in both generators' ways; both get the name of the run, which makes its
+    idempotency keys unique.
+    """
+
+    path: str
+    headers: datasets.Headers
+    status: int
+    requests: Callable[[str], Iterator[bytes]]
+    script: str = "report.lua"
+    arguments: Callable[[str], Sequence[str]] = lambda _run: ()
+
+
+class Case(NamedTuple):
+    """One row to be. `is_core` cases are the ones of a quick run."""
+
+    what: str
+    subject: Subject
+    load: Load
+    connections: int
+    durability: Durability | None
+    unit: str
+    link: str = "-"
+    headers: str = "-"
+    factor: int = 1
+    target: Target | None = None
+    is_core: bool = False
+
+
+def closed(case: Case, run: str, seconds: float) -> Measured:
+    """Load a case with wrk, or with our own generator where there is none."""
+    load, port = case.load, case.subject.port
+    binary = wrk_runner.find()
+    if binary is not None:
+        return wrk_runner.run(
+            binary,
+            f"http://{stack.HOST}:{port}{load.path}",
+            connections=case.connections,
+            seconds=seconds,
+            headers=load.headers,
+            script=load.script,
+            arguments=load.arguments(run),
+        )
+    target = generator.Target(stack.HOST, port, load.requests(run), load.status)
+    return uvloop.run(generator.closed_loop(target, connections=case.connections, seconds=seconds))
+
+
+def opened(case: Case, run: str, seconds: float, rate: float) -> Measured:
+    """Load a case with `rate` requests a second."""
+    load = case.load
+    target = generator.Target(stack.HOST, case.subject.port, load.requests(run), load.status)
+    return uvloop.run(
+        generator.open_loop(target, connections=case.connections, seconds=seconds, rate=rate)
+    )
+
+
+def redirects(subject: Subject) -> list[Case]:
+    """All kinds of links, headers, connections and durabilities."""
+    return [
+        Case(
+            what="redirect",
+            subject=subject,
+            load=redirect_load(link, headers),
+            connections=connections,
+            durability=durability,
+            unit="redirects/s",
+            link=link,
+            headers=headers,
+            target=REDIRECT_TARGET if durability == "always" else None,
+            is_core=durability == "always" and connections == 64 and headers == "short",
+        )
+        for durability, link, headers, connections in itertools.product(
+            DURABILITIES, seed.LINKS, datasets.HEADERS, CONNECTIONS
+        )
+    ]
+
+
+def limits(subject: Subject) -> list[Case]:
+    """Redirects of a server that does nothing else."""
+    return [
+        Case(
+            what="redirect",
+            subject=subject,
+            load=redirect_load("limit", headers),
+            connections=64,
+            durability=None,
+            unit="redirects/s",
+            headers=headers,
+            is_core=headers == "short",
+        )
+        for headers in datasets.HEADERS
+    ]
+
+
+def awards(subject: Subject, seeded: Seed, members_file: Path) -> list[Case]:
+    """Single awards, and batches of them."""
+    single = award_load(seeded, members_file)
+    batch = batch_load(seeded, members_file)
+    cases = [
+        Case(
+            what="award",
+            subject=subject,
+            load=single,
+            connections=connections,
+            durability=durability,
+            unit="awards/s",
+            headers="token",
+            target=AWARD_TARGET if durability == "always" else None,
+            is_core=durability == "always" and connections == 64,
+        )
+        for durability, connections in itertools.product(DURABILITIES, CONNECTIONS)
+    ]
+    return cases + [
+        Case(
+            what=f"award, batches of {BATCH}",
+            subject=subject,
+            load=batch,
+            connections=BATCH_CONNECTIONS,
+            durability=durability,
+            unit="awards/s",
+            headers="token",
+            factor=BATCH,
+            target=BATCH_TARGET if durability == "always" else None,
+            is_core=durability == "always",
+        )
+        for durability in DURABILITIES
+    ]
+
+
+def redirect_load(slug: str, headers: str) -> Load:
+    """Visits of one link."""
+    request = datasets.redirect_request(slug, datasets.HEADERS[headers])
+    return Load(
+        path=f"/r/{slug}",
+        headers=datasets.HEADERS[headers],
+        status=302,
+        requests=lambda _run: itertools.repeat(request),
+    )
+
+
+def award_load(seeded: Seed, members_file: Path) -> Load:
+    """Awards, each under a new key."""
+    return Load(
+        path="/v1/awards",
+        headers=datasets.api_headers(seeded.token),
+        status=201,
+        requests=lambda run: datasets.award_requests(seeded.members, seeded.token, run),
+        script="award.lua",
+        arguments=lambda run: (run, str(members_file)),
+    )
+
+
+def batch_load(seeded: Seed, members_file: Path) -> Load:
+    """Batches of awards, each under a new key."""
+    return Load(
+        path="/v1/awards/batch",
+        headers=datasets.api_headers(seeded.token),
+        status=200,
+        requests=lambda run: datasets.batch_requests(seeded.members, seeded.token, run, BATCH),
+        script="batch.lua",
+        arguments=lambda run: (run, str(members_file), str(BATCH)),
+    )

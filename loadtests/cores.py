@@ -1,0 +1,46 @@
+"""Which core does what, and what a process has used of it: from /proc and sched_setaffinity(2)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+CORES: Final = sorted(os.sched_getaffinity(0))
+# With one core there is nothing to separate.
+SERVER: Final = {CORES[0]}
+GENERATOR: Final = {CORES[-1]}
+
+
+@contextmanager
+def pinned(cores: set[int]) -> Iterator[None]:
+    """Run on these cores; what is started meanwhile stays on them."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used: utime and stime of proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+
+def resident_mib(pid: int) -> float:
+    """Memory that a process holds."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def only_child(pid: int) -> int:
+    """The worker of a parent that has one."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)

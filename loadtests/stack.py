@@ -1,0 +1,185 @@
+"""The benchmark's own stack: new servers that sync to disk, one process of each app, all of it
+thrown away afterwards.
+
+The flusher runs only where it is measured: it would share its core with what is measured elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import redis as redis_py
+
+from core.settings import PREFIX, Settings
+from db import keys
+from deploy.local import environment, folders
+from deploy.local.postgres import Postgres
+from deploy.local.processes import Process
+from deploy.local.stack import App, StackFailed, explain, is_ready
+from loadtests import cores, seed
+from loadtests.seed import Seed
+
+Durability = Literal["always", "everysec"]
+HOST: Final = "127.0.0.1"
+READY_TIMEOUT_S: Final = 60.0
+STOP_TIMEOUT_S: Final = 15.0
+STREAMS: Final = (
+    *(keys.award_stream(number) for number in range(keys.AWARD_PARTITIONS)),
+    *(keys.click_stream(number) for number in range(keys.CLICK_PARTITIONS)),
+)
+
+
+class BenchStack:
+    """The running stack; made by `running`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ports = {
+            f"{PREFIX}{name}_PORT": str(free_port())
+            for name in (
+                *("GATEWAY", "REDIRECTOR"),
+                *("GATEWAY_METRICS", "REDIRECTOR_METRICS", "WORKERS_METRICS"),
+            )
+        }
+        own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        prepared = environment.prepare(
+            folder,
+            own
+            | ports
+            | {
+                f"{PREFIX}KEYRING_FILE": str(folder / "keyring.json"),
+                f"{PREFIX}SPOOL_DIR": str(folder / "spool"),
+                f"{PREFIX}LOG_LEVEL": "warning",
+            },
+        )
+        self._servers = prepared.servers
+        self._variables = prepared.variables
+        self._running: dict[str, Process] = {}
+        self.settings: Settings = prepared.settings
+        self.gateway = App("gateway", _module("gateway"), HOST, self.settings.gateway_port)
+        self.redirector = App(
+            "redirector", _module("redirector"), HOST, self.settings.redirector_port
+        )
+        self.seed: Seed
+
+    def start(self) -> None:
+        """Start servers, store the seed, start the apps; raises StackFailed or ServerFailed."""
+        (self.folder / "logs").mkdir()
+        for server in self._servers:
+            server.start()
+        environment.make_keyring(Path(self.settings.keyring_file))
+        self._run("migrate", [sys.executable, "-m", "deploy.cli", "migrate"])
+        self.seed = asyncio.run(seed.sow(self.settings))
+        for app in (self.gateway, self.redirector):
+            self.start_app(app)
+        self.fill()
+
+    def start_app(self, app: App) -> None:
+        """Start an app on the server's core."""
+        with cores.pinned(cores.SERVER):
+            self._spawn(app.name, list(app.command))
+
+    def restart(self, app: App) -> None:
+        """A new process of an app, ready."""
+        self._stop(app.name)
+        self.start_app(app)
+        self._wait_ready(app)
+
+    def worker(self, app: App) -> int:
+        """The pid of the process that answers."""
+        return cores.only_child(self._running[app.name].pid)
+
+    def fill(self) -> None:
+        """Begin again with an empty Redis, which the flusher fills from PostgreSQL."""
+        with self.redis() as client:
+            client.flushall()
+        self.start_flusher()
+        for app in (self.gateway, self.redirector):
+            self._wait_ready(app)
+        self.stop_flusher()
+
+    def start_flusher(self) -> int:
+        """Start the flusher on any core; its pid."""
+        with cores.pinned(set(cores.CORES)):
+            return self._spawn("flush", [*_module("workers"), "flush"]).pid
+
+    def stop_flusher(self) -> None:
+        """Stop it in order."""
+        self._stop("flush")
+
+    def use(self, durability: Durability) -> None:
+        """Choose when Redis syncs to disk."""
+        with self.redis() as client:
+            client.config_set("appendfsync", durability)
+
+    def redis(self) -> redis_py.Redis:
+        """A client of the state server."""
+        return redis_py.Redis.from_url(self.settings.redis_url)
+
+    def stop(self) -> None:
+        """Stop everything and remove its files."""
+        for name in tuple(self._running):
+            self._stop(name)
+        for server in reversed(self._servers):
+            server.stop()
+            if isinstance(server, Postgres):
+                server.erase()
+        shutil.rmtree(folders.socket_folder(self.folder), ignore_errors=True)
+
+    def _spawn(self, name: str, command: list[str]) -> Process:
+        log = self.folder / "logs" / f"{name}.log"
+        process = Process(name, command, log=log, env=self._variables)
+        self._running[name] = process
+        return process
+
+    def _run(self, name: str, command: list[str]) -> None:
+        process = self._spawn(name, command)
+        if not process.ends_within(READY_TIMEOUT_S) or process.exit_code != 0:
+            raise StackFailed(explain(process))
+        del self._running[name]
+
+    def _wait_ready(self, app: App) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not is_ready(app):
+            process = self._running[app.name]
+            if not process.is_alive or time.monotonic() > deadline:
+                raise StackFailed(f"{app.name} does not get ready:\n{process.tail()}")
+            time.sleep(0.05)
+
+    def _stop(self, name: str) -> None:
+        self._running.pop(name).stop(STOP_TIMEOUT_S)
+
+
+@contextmanager
+def running() -> Iterator[BenchStack]:
+    """A stack in a temporary folder that goes with it."""
+    folder = Path(tempfile.mkdtemp(prefix="stampgate-bench-"))
+    stack = BenchStack(folder)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _module(name: str) -> list[str]:
+    return [sys.executable, "-m", name]
