@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     click_batch_max: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 512
     click_retention_days: Count = 400
     link_cache_max: Count = 250_000
+    fast_lane: bool = True
     prefetch_status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 503
     premint_ttl_s: Count = 30 * DAY_S
     spool_dir: str = ".stampgate/spool"

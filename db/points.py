@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -30,11 +31,15 @@ class _Waiting(NamedTuple):
 class _Partition:
     """What this process knows of a partition, and what waits for it."""
 
-    __slots__ = ("calls_out", "generation", "number", "queue", "seen", "sent_at", "stale_tries")
+    __slots__ = (
+        *("calls_out", "generation", "is_known", "number", "queue"),
+        *("seen", "sent_at", "stale_tries"),
+    )
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.generation = -1
+        self.is_known = False
         self.seen = 0
         self.queue: collections.deque[_Waiting] = collections.deque()
         self.calls_out = 0
@@ -57,7 +62,6 @@ class Points:
         self._dirty: list[_Partition] = []
         self._is_armed = False
         self._waiting = 0
-        self._now_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
         #: What was measured since these were last emptied: items a call, seconds a call, and
         #: items by operation and status.
@@ -65,7 +69,7 @@ class Points:
         self.call_seconds: list[float] = []
         self.outcomes: collections.Counter[tuple[str, int]] = collections.Counter()
 
-    def submit(self, partition: int, item: Item, now_ms: int) -> asyncio.Future[Outcome]:
+    def submit(self, partition: int, item: Item) -> asyncio.Future[Outcome]:
         """Queue an item for the next call. Raises OverCapacity; the future fails with
         Unavailable, NotOpen (nothing happened) or OutcomeUnknown."""
         if self._waiting >= self._settings.award_pending_max:
@@ -74,7 +78,6 @@ class Points:
         state = self._partitions[partition]
         state.queue.append(_Waiting(item, future))
         self._waiting += 1
-        self._now_ms = now_ms
         self._wake(state)
         return future
 
@@ -152,22 +155,6 @@ class Points:
                 return packed[position]
         return None
 
-    async def due_holds(self, number: int, now_ms: int, limit: int) -> list[tuple[str, str]]:
-        """Holds past their expiry: their keys and accounts."""
-        generation = await self.generation(number)
-        due = await self._redis.call(
-            "ZRANGEBYSCORE", keys.award_hold_expiries(number, generation), "-inf", now_ms,
-            "LIMIT", 0, limit,
-        )  # fmt: skip
-        if not due:
-            return []
-        held = await self._redis.call("HMGET", keys.award_holds(number, generation), *due)
-        return [
-            (key.decode(), value.decode().rpartition(" ")[0])
-            for key, value in zip(due, held, strict=True)
-            if value is not None
-        ]
-
     async def hold_amount(self, number: int, key: str) -> int | None:
         """What an open hold holds, or None when it is not open."""
         generation = await self.generation(number)
@@ -187,18 +174,18 @@ class Points:
                 return
             if reply[0] == b"CLOSED":
                 break
-            state.generation = int(reply[1])
-        state.generation = -1
+            self._enter(state, int(reply[1]))
+        state.is_known = False
         raise errors.NotOpen
 
     async def _generation(self, state: _Partition) -> int:
-        return state.generation if state.generation >= 0 else await self._refresh(state)
+        return state.generation if state.is_known else await self._refresh(state)
 
     async def _refresh(self, state: _Partition) -> int:
         """Ask Redis for the partition's generation; NotOpen when it has none."""
         value = await self._redis.call("HGET", keys.award_head(state.number), "gen")
         if value is None:
-            state.generation = -1
+            state.is_known = False
             raise errors.NotOpen
         self._enter(state, int(value))
         return state.generation
@@ -206,6 +193,7 @@ class Points:
     @staticmethod
     def _enter(state: _Partition, generation: int) -> None:
         """A new generation counts on from its own head: what was seen of the old one is void."""
+        state.is_known = True
         if generation != state.generation:
             state.generation, state.seen = generation, 0
 
@@ -220,12 +208,12 @@ class Points:
         self._is_armed = False
         dirty, self._dirty = self._dirty, []
         for state in dirty:
-            if state.generation < 0:
+            if not state.is_known:
                 state.calls_out += 1
                 task = self._loop.create_task(self._refresh_then_send(state))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            elif state.queue:
+            while state.is_known and state.queue and state.calls_out < CALLS_OUT_MAX:
                 self._send(state)
 
     async def _refresh_then_send(self, state: _Partition) -> None:
@@ -283,7 +271,7 @@ class Points:
         call_keys.extend(keys.award_marker(number, generation, item.marker) for item in items)
         positions: dict[str, int] = {"": 0}
         arguments: list[Any] = [
-            generation, state.seen, self._now_ms, self._settings.stream_high_water,
+            generation, state.seen, self._settings.stream_high_water,
             self._settings.idempotency_ttl_s * 1000, self._redis.run_id, len(items),
         ]  # fmt: skip
         for item in items:
@@ -293,7 +281,7 @@ class Points:
             arguments += (
                 item.op, item.account, item.amount, item.body_hash, item.facts, item.related,
                 item.bound, positions[item.day], item.limit, item.interval_ms,
-                1 if item.has_budget else 0,
+                1 if item.has_budget else 0, item.at_ms,
             )  # fmt: skip
         return call_keys, arguments
 
@@ -328,11 +316,17 @@ class Points:
         elif verdict == b"FULL":
             self._fail(batch, errors.OverCapacity("The event stream is full"))
         else:
-            if verdict == b"ROLLED_BACK":
-                # Acknowledged events are missing: close, so that the flusher rebuilds.
-                _ = self._redis.call("HSET", keys.award_head(state.number), "open", "0")
-            state.generation = -1
+            state.is_known = False
             self._fail(batch, errors.NotOpen())
+            if verdict == b"ROLLED_BACK":
+                self._close(state.number)
+
+    def _close(self, number: int) -> None:
+        """Acknowledged events are missing: close the partition, so that the flusher rebuilds."""
+        # If this gets lost, the next call is told again.
+        with contextlib.suppress(errors.StampgateError):
+            closing = self._redis.call("HSET", keys.award_head(number), "open", "0")
+            closing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _fail(self, batch: list[_Waiting], error: BaseException) -> None:
         self._waiting -= len(batch)

@@ -11,6 +11,7 @@ import uvloop
 from core import settings as settings_
 from core.errors import BadKeyRing, BadSetting
 from core.settings import Settings
+from redirector import hot
 from redirector.app import App
 from redirector.state import State
 from web import logs, parent, server
@@ -66,6 +67,7 @@ async def _serve(settings: Settings) -> None:
         App(state),
         parent.inherited_socket(os.environ),
         settings=settings,
+        protocol=hot.protocol(state),
         on_stop=(state.close,),
     )
 

@@ -63,9 +63,7 @@ class Hot:
             self._record(connection, link, visitor, started)
         return True
 
-    def _record(
-        self, connection: FastLane, link: Link, visitor: Visitor, started: float
-    ) -> None:
+    def _record(self, connection: FastLane, link: Link, visitor: Visitor, started: float) -> None:
         state = self._state
         recorder = state.recorder
         snapshot = link.snapshot
@@ -96,9 +94,7 @@ class Hot:
         self._state.clicks.pending[visitor.hit_class] += 1
         self._write(connection, link, click_id, started)
 
-    def _write(
-        self, connection: FastLane, link: Link, click_id: bytes, started: float
-    ) -> None:
+    def _write(self, connection: FastLane, link: Link, click_id: bytes, started: float) -> None:
         location = link.location_prefix
         if link.kind != STATIC:
             location += click_id + link.location_suffix

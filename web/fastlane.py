@@ -1,0 +1,203 @@
+"""The fast lane: one plain request in one chunk, answered without a task or a request object.
+
+It sits in front of aiohttp's protocol, on the same connection. A chunk that is exactly one
+complete, plain, well-formed request for a hot route may be taken by the app's `take`; every other
+byte goes to aiohttp. What keeps the two apart:
+
+- Bytes are never split between the two parsers. Once a chunk was handed to aiohttp the connection
+  is aiohttp's until that exchange has ended and the chunk is known to have ended on a message
+  boundary; a chunk of which that is not known makes the connection aiohttp's for good.
+- Answers never overtake each other. While an answer of the fast lane is on its way, what arrives
+  is held and reading is paused, so that at most one chunk waits.
+- A slow reader is not buffered without bound: while the transport asks to pause, requests go to
+  aiohttp, which waits for it.
+- What is taken must mean the same to aiohttp. `plain_headers` knows only heads that leave no room
+  for a second reading: no folding, no repeated header, no bytes beyond ASCII, one Host.
+
+It rests on names of aiohttp that are not public (`_waiter`, `_messages`, `_upgraded`, `_paused`,
+`_next_keepalive_close_time`, `_keepalive_timeout`); tests/web/test_seams.py holds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import SERVER_SOFTWARE
+
+from web import server
+
+HEAD_MAX: Final = 8_000
+HEADERS_MAX: Final = 64
+
+_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e]*)")
+_HOST: Final = re.compile(rb"[A-Za-z0-9._~\-\[\]:]{1,255}")
+_REQUEST: Final = re.compile(
+    rb"[A-Z]{1,16} /[\x21\x24-\x7e]{0,4000} HTTP/1\.1\r\n(?=[^\r\n])", re.DOTALL
+)
+_END: Final = b"\r\n\r\n"
+
+# What may change the framing or the connection is aiohttp's business.
+_UNUSUAL: Final = frozenset(
+    {b"transfer-encoding", b"upgrade", b"expect", b"te", b"trailer", b"http2-settings"}
+)
+
+Headers = dict[bytes, bytes]
+
+
+def plain_headers(block: bytes) -> Headers | None:
+    """The headers of a block that begins after the request line and ends with its blank line.
+
+    Names are in lower case. None when the block is not plain, or asks for anything but a simple
+    exchange on a connection that stays open.
+    """
+    if len(block) > HEAD_MAX or not block.endswith(_END):
+        return None
+    lines = block[:-4].split(b"\r\n")
+    if len(lines) > HEADERS_MAX:
+        return None
+    headers: Headers = {}
+    for line in lines:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return None
+        name = match[1].lower()
+        if name in headers:
+            return None
+        headers[name] = match[2].rstrip(b" \t")
+    host = headers.get(b"host")
+    if host is None or _HOST.fullmatch(host) is None or not _UNUSUAL.isdisjoint(headers):
+        return None
+    if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+        return None
+    return headers
+
+
+def is_whole(chunk: bytes) -> bool:
+    """Whether a chunk is exactly one plain request, so that aiohttp is left on a boundary."""
+    line = _REQUEST.match(chunk)
+    end = chunk.find(_END)
+    if line is None or end < 0:
+        return False
+    headers = plain_headers(chunk[line.end() : end + 4])
+    if headers is None:
+        return False
+    length = headers.get(b"content-length", b"0")
+    return length.isdigit() and len(length) < 10 and int(length) == len(chunk) - end - 4
+
+
+def serialize(response: web.Response) -> bytes:
+    """A response as aiohttp would write it on a connection that stays open."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+    lines += [f"{name}: {value}" for name, value in response.headers.items()]
+    if "Content-Length" not in response.headers:
+        lines.append(f"Content-Length: {len(body)}")
+    lines += [f"Date: {rfc822_formatted_time()}", f"Server: {SERVER_SOFTWARE}", "", ""]
+    return "\r\n".join(lines).encode("utf-8") + body
+
+
+class FastLane(server.Protocol):
+    """A connection whose plain hot requests are answered without aiohttp. Subclasses `take`."""
+
+    __slots__ = ("_answered", "_handed", "_held", "_is_busy", "_whole", "peer")
+
+    def __init__(self, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        # Bytes went to aiohttp, and the exchange has not been seen to end.
+        self._handed = False
+        # All that went there since were whole requests.
+        self._whole = True
+        # An answer of the fast lane is on its way.
+        self._is_busy = False
+        self._held = b""
+        self._answered: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The client is there; `peer` is its address, as aiohttp's `request.remote`."""
+        super().connection_made(transport)
+        name = transport.get_extra_info("peername")
+        self.peer = str(name[0]) if isinstance(name, tuple) else str(name or "")
+
+    def take(self, chunk: bytes) -> bool:
+        """Take a chunk: call `answer` at once, or `begin` now and `answer` later; or say False."""
+        raise AssertionError(f"a subclass knows the hot routes, and takes {chunk!r} or does not")
+
+    def data_received(self, data: bytes) -> None:
+        """A chunk from the client: ours if it can be, else aiohttp's."""
+        if self._is_busy:
+            self._hold(data)
+        elif self._handed and not self._is_on_boundary():
+            self._whole = self._whole and is_whole(data)
+            super().data_received(data)
+        elif self._is_open() and self.take(data):
+            self._handed = False
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        else:
+            self._handed, self._whole = True, is_whole(data)
+            super().data_received(data)
+
+    def begin(self) -> None:
+        """The answer to what was taken comes later."""
+        self._is_busy = True
+
+    def answer(self, head_and_body: bytes) -> None:
+        """Write the answer to what was taken, and go on with what came meanwhile."""
+        was_busy, self._is_busy = self._is_busy, False
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(head_and_body)
+        if not was_busy:
+            return
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+        if self._held:
+            held, self._held = self._held, b""
+            self._resume_transport_reading()
+            self.data_received(held)
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Let the answer that is on its way leave, then end as aiohttp does."""
+        if self._is_busy:
+            self._answered = self._loop.create_future()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._answered
+        await super().shutdown(timeout)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client is gone; nobody waits for its answer."""
+        self._held = b""
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+        super().connection_lost(exc)
+
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        self._pause_transport_reading()
+
+    def _is_on_boundary(self) -> bool:
+        """Whether aiohttp has answered all it was given and waits for the next request."""
+        waiter = self._waiter
+        return (
+            self._whole
+            and waiter is not None
+            and not waiter.done()
+            and not self._messages
+            and not self._upgraded
+        )
+
+    def _is_open(self) -> bool:
+        """Whether the connection goes on, and its client reads what it gets."""
+        manager = self._manager
+        return (
+            not self._paused
+            and not self._close
+            and not self._force_close
+            and isinstance(manager, server.Server)
+            and not manager.is_stopping
+        )
