@@ -1,7 +1,7 @@
 """Awards, spends, holds and reversals: what is asked, put to the award script, and what came of it.
 
 `place` sends an `Ask` with the others of its turn; `settle` waits for the answer, and if Redis does
-not know the member, or the program's budget lease is used up, asks PostgreSQL once and tries again.
+not know the member, or the program's budget lease is used up, asks PostgreSQL and tries again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ Unit = Literal["points", "stamps"]
 Op = Literal["award", "reverse", "spend", "hold", "capture", "release", "expire"]
 
 HASH_BYTES: Final = 16
+# Others may use up what was leased for this award; when PostgreSQL has no more it says so.
+TRIES: Final = 8
 TYPES: Final[dict[Op, Type]] = {
     "award": "award",
     "reverse": "reversal",
@@ -75,7 +77,7 @@ class Event(NamedTuple):
 
 def place(state: points.Points, ask: Ask, now_ms: int) -> asyncio.Future[decisions.Outcome]:
     """Put the question into the turn's call; raises and fails as `Points.submit`."""
-    return state.submit(ask.where, _item(ask, now_ms), now_ms)
+    return state.submit(ask.where, _item(ask, now_ms))
 
 
 async def settle(
@@ -87,11 +89,13 @@ async def settle(
 ) -> decisions.Decision:
     """The decision, or the refusal as an error."""
     outcome = await placed
-    if outcome.status == decisions.UNKNOWN_MEMBER:
-        await know_member(state, pool, ask.program.id, ask.member_id)
-        outcome = await place(state, ask, now_ms)
-    elif outcome.status == decisions.BUDGET:
-        await _lease(state, pool, ask)
+    for _ in range(TRIES):
+        if outcome.status == decisions.UNKNOWN_MEMBER:
+            await know_member(state, pool, ask.program.id, ask.member_id)
+        elif outcome.status == decisions.BUDGET:
+            await _lease(state, pool, ask)
+        else:
+            break
         outcome = await place(state, ask, now_ms)
     return outcome.decision()
 
@@ -189,6 +193,7 @@ def _item(ask: Ask, now_ms: int) -> decisions.Item:
         marker=keys.award_scope(
             ask.program.id, ask.caller, ask.related if is_closing else ask.member_id, ask.key
         ),
+        at_ms=now_ms,
         related=ask.related,
         bound=expires_at_ms or ask.bound,
     )

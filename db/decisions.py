@@ -34,6 +34,7 @@ class Item(NamedTuple):
     body_hash: bytes
     facts: bytes
     marker: bytes
+    at_ms: int
     related: str = ""
     bound: int = 0
     day: str = ""

@@ -224,7 +224,7 @@ def _occurred(at: dt.datetime, now_ms: int) -> int:
     if not EARLIEST <= at <= lookups.moment(now_ms) + AHEAD:
         detail = "occurred_at must lie between the year 2000 and now."
         raise errors.InvalidRequest(detail, errors=[{"detail": detail, "pointer": "/occurred_at"}])
-    return int(at.timestamp() * 1000)
+    return (at - lookups.EPOCH) // dt.timedelta(milliseconds=1)
 
 
 def _award(ask: awards.Ask, decision: decisions.Decision) -> Award:

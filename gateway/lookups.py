@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from core import errors, ids
 from db import awards
@@ -12,12 +12,12 @@ from gateway.app import NOT_NOW, Call
 
 T = TypeVar("T")
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def moment(ms: int) -> dt.datetime:
     """Unix milliseconds as a moment."""
-    return _EPOCH + dt.timedelta(milliseconds=ms)
+    return EPOCH + dt.timedelta(milliseconds=ms)
 
 
 async def settled(deciding: Awaitable[T]) -> T:

@@ -3,18 +3,20 @@
 function ops.award(item)
     local before = balances.number(item.field)
     if not before then return UNKNOWN end
-    if before + item.amount >= LARGEST then return OVERFLOW end
+    if before + held(item.field) + item.amount >= LARGEST then return OVERFLOW end
     local day, used
     if item.limit_position > 0 then
         day = limit_hash(item.limit_position)
         used = day.number(item.field) or 0
         if item.limit >= 0 and used + item.amount > item.limit then
-            return LIMIT, text(item.limit - used)
+            return LIMIT, text(math.max(0, item.limit - used))
         end
     end
     if item.interval > 0 then
         local last = last_stamps.number(item.field)
-        if last and now - last < item.interval then return INTERVAL, text(item.interval - now + last) end
+        if last and item.now - last < item.interval then
+            return INTERVAL, text(item.interval - item.now + last)
+        end
     end
     local program = string.match(item.field, '^[^:]*') .. string.sub(item.field, -2)
     local lease
@@ -23,7 +25,7 @@ function ops.award(item)
         if lease < item.amount then return BUDGET, text(lease) end
     end
     if day then day.set(item.field, text(used + item.amount)) end
-    if item.interval > 0 then last_stamps.set(item.field, text(now)) end
+    if item.interval > 0 then last_stamps.set(item.field, text(item.now)) end
     if lease then leases.set(program, text(lease - item.amount)) end
     balances.set(item.field, text(before + item.amount))
     return DONE, item.amount, 0, item.field
@@ -37,6 +39,7 @@ function ops.reverse(item)
     local already = reversed.number(item.related) or 0
     local amount = item.amount > 0 and item.amount or item.bound - already
     if amount <= 0 or already + amount > item.bound then return EXCEEDED, text(item.bound - already) end
+    if before - amount <= -LARGEST then return OVERFLOW end
     reversed.set(item.related, text(already + amount))
     balances.set(item.field, text(before - amount))
     return DONE, amount, 0, item.field

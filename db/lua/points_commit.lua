@@ -1,11 +1,12 @@
 -- Decide the items in order, then write: the stream entry first, so that what fails fails whole.
 local function read_item(position)
-    local at = 7 + (position - 1) * 11
+    local at = 6 + (position - 1) * 12
     return {
         op = ARGV[at + 1], field = ARGV[at + 2], amount = tonumber(ARGV[at + 3]), hash = ARGV[at + 4],
         facts = ARGV[at + 5], related = ARGV[at + 6], bound = tonumber(ARGV[at + 7]),
         limit_position = tonumber(ARGV[at + 8]), limit = tonumber(ARGV[at + 9]),
-        interval = tonumber(ARGV[at + 10]), budget = ARGV[at + 11] == '1', marker = KEYS[8 + position],
+        interval = tonumber(ARGV[at + 10]), budget = ARGV[at + 11] == '1', now = tonumber(ARGV[at + 12]),
+        marker = KEYS[8 + position],
     }
 end
 
@@ -18,18 +19,19 @@ local function decide(item)
     end
     local status, amount, remainder, field = ops[item.op](item)
     if status ~= DONE then return {status, amount or ''} end
-    local balance = balances.number(field)
+    local balance = balances.number(field) or 0 -- a deleted member's hold
     events[#events + 1] = '\149' .. cmsgpack.pack(amount) .. cmsgpack.pack(balance)
         .. cmsgpack.pack(remainder) .. cmsgpack.pack(field) .. item.facts
     local answer = table.concat({
-        ARGV[1], text(sequence + #events), text(balance), ARGV[3], text(amount), text(remainder), field,
+        ARGV[1], text(sequence + #events), text(balance), text(item.now), text(amount),
+        text(remainder), field,
     }, ' ')
     if item.hash ~= '' then markers[item.marker] = item.hash .. answer end
     return {DONE, answer}
 end
 
 local answers = {'DONE'}
-for position = 1, tonumber(ARGV[7]) do
+for position = 1, tonumber(ARGV[6]) do
     answers[position + 1] = decide(read_item(position))
 end
 if #events == 0 then return answers end
@@ -51,6 +53,6 @@ for hold, expiry in pairs(expiries) do
     if expiry then redis.call('ZADD', KEYS[5], text(expiry), hold) else redis.call('ZREM', KEYS[5], hold) end
 end
 for marker, answer in pairs(markers) do
-    redis.call('SET', marker, answer, 'PX', ARGV[5])
+    redis.call('SET', marker, answer, 'PX', ARGV[4])
 end
 return answers

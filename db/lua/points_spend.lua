@@ -39,15 +39,17 @@ end
 local function close(item, field, amount, given_back)
     holds.set(item.related, false)
     expiries[item.related] = false
+    local before = balances.number(field)
+    if not before then return end -- the member was deleted: only the ledger keeps the account
     balances.set(field .. 'h', text(held(field) - amount))
-    balances.set(field, text((balances.number(field) or 0) + given_back))
+    balances.set(field, text(before + given_back))
 end
 
 -- Capture takes `amount` (0: all) and gives the rest back; a hold past its expiry is not open.
 function ops.capture(item)
     local field, amount = open_hold(item)
     if not field then return NOT_OPEN end
-    if tonumber(redis.call('ZSCORE', KEYS[5], item.related) or 0) <= now and not expiries[item.related] then
+    if tonumber(redis.call('ZSCORE', KEYS[5], item.related) or 0) <= item.now and not expiries[item.related] then
         return NOT_OPEN
     end
     local taken = item.amount > 0 and item.amount or amount

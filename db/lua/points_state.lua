@@ -6,26 +6,26 @@
 --       5 hold expiries    6 reversed totals   7 last stamps      8 budget leases
 --       9 … 8+n markers, one an item; then the limit hashes that items name by position
 -- ARGV  1 generation       2 sequence that the caller has seen acknowledged
---       3 now (ms)         4 stream high water (entries)   5 marker ttl (ms)
---       6 run id of the server, as the caller knows it: a head that was opened on another run is
+--       3 stream high water (entries)   4 marker ttl (ms)
+--       5 run id of the server, as the caller knows it: a head that was opened on another run is
 --         closed, until the flusher has looked whether anything was lost
---       7 n, items; then 11 an item: operation, account field, amount, body hash (16 bytes), facts (msgpack),
---       related id, bound, position of the limit hash (0: none), limit a day, interval (ms), budget 0|1
+--       6 n, items; then 12 an item: operation, account field, amount, body hash (16 bytes), facts (msgpack),
+--       related id, bound, position of the limit hash (0: none), limit a day, interval (ms), budget 0|1,
+--       the time it was asked (ms), which its id carries
 -- Returns {'CLOSED'} | {'STALE', generation} | {'ROLLED_BACK', sequence} | {'FULL'}, having done
 --       nothing, or {'DONE', {status, text}…}; text of statuses 0 and 1 is
---       'generation sequence balance now amount remainder account'
+--       'generation sequence balance time amount remainder account'
 local head = redis.call('HMGET', KEYS[1], 'gen', 'seq', 'open', 'run')
-if not head[1] or head[3] ~= '1' or head[4] ~= ARGV[6] then return {'CLOSED'} end
+if not head[1] or head[3] ~= '1' or head[4] ~= ARGV[5] then return {'CLOSED'} end
 if head[1] ~= ARGV[1] then return {'STALE', head[1]} end
 local sequence = tonumber(head[2])
 if sequence < tonumber(ARGV[2]) then return {'ROLLED_BACK', head[2]} end
-if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[4]) then return {'FULL'} end
+if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[3]) then return {'FULL'} end
 
 local DONE, REPLAYED, REUSED, UNKNOWN, LIMIT, INTERVAL = 0, 1, 2, 3, 4, 5
 local BUDGET, INSUFFICIENT, NEGATIVE, OVERFLOW, NOT_OPEN, EXCEEDED = 6, 7, 8, 9, 10, 11
 local MORE_THAN_HELD = 12
 local LARGEST = 9007199254740992 -- 2^53: beyond it Lua's numbers skip integers
-local now = tonumber(ARGV[3])
 
 local function text(number) return string.format('%.0f', number) end
 
