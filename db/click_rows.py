@@ -53,6 +53,11 @@ class Rows:
         self._addresses: dict[tuple[dt.date, str], tuple[bytes, str | None]] = {}
         self._days: dict[int, dt.date] = {}
 
+    def forget(self) -> None:
+        """Drop the salts, and what was hashed under them."""
+        self.salts.clear()
+        self._addresses.clear()
+
     def day(self, click: Click) -> dt.date:
         """The UTC day of the click's own milliseconds; BadClickId if the id is none."""
         return self._day(clickid.day_of(click.click_id))

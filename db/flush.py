@@ -134,7 +134,7 @@ class Flush:
     async def prepare(self, db: Db) -> None:
         """Once per connection."""
         await db.execute(STAGE)
-        self._book.forget()
+        self._forget()
 
     async def apply(self, db: Db, portions: list[Portion]) -> Applied:
         """Apply all entries or nothing; CheckpointMoved, a database error, or ValueError or
@@ -154,7 +154,7 @@ class Flush:
                 inserted = await self._write(db, placed, clicks)
                 await _move_sequences(db, placed)
         except BaseException:
-            self._book.forget()
+            self._forget()
             raise
         return Applied(len(clicks), inserted, len(placed), 0)
 
@@ -172,7 +172,7 @@ class Flush:
                         points, clicks = _decode_one(portion.stream, entry.id, position, raw)
                         inserted = await self._write(db, points, clicks)
                 except REFUSALS as error:
-                    self._book.forget()
+                    self._forget()
                     text = f"{type(error).__name__}: {error}"[:500]
                     poisons.append(Poison(portion.stream, entry.id, position, raw, text))
                 else:
@@ -191,7 +191,16 @@ class Flush:
     ) -> None:
         """Apply one event that was set aside, in the caller's transaction; one of REFUSALS."""
         placed, clicks = _decode_one(stream, entry_id, position, raw)
-        await self._write(db, placed, clicks)
+        try:
+            await self._write(db, placed, clicks)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """After a rollback: accounts and salts that were made in it are gone."""
+        self._book.forget()
+        self._rows.forget()
 
     async def _write(self, db: Db, placed: list[ledger.Placed], clicks: list[events.Click]) -> int:
         inserted = 0
@@ -210,7 +219,8 @@ class Flush:
 
     async def _know_salts(self, db: Db, clicks: list[events.Click]) -> None:
         salts = self._rows.salts
-        for day in {self._rows.day(click) for click in clicks} - salts.keys():
+        # In order, so that two transactions don't wait for each other.
+        for day in sorted({self._rows.day(click) for click in clicks} - salts.keys()):
             await db.execute(KEEP_SALT, day, secrets.token_bytes(32))
             salts[day] = await db.fetchval(FIND_SALT, day)
 

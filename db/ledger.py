@@ -33,15 +33,11 @@ SELECT a.program_id, a.role, a.member_id, a.unit, a.partition, a.id
        AS k (program_id, role, member_id, unit, partition)
   JOIN account a USING (program_id, role, member_id, unit, partition)
 """
-# Sorted, so that two transactions lock accounts in the same order.
+# An account belongs to one partition, and only one transaction at a time holds its checkpoint.
 MOVE_BALANCES: Final = """
-WITH change AS (
-    SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS c (id, amount) ORDER BY id
-), locked AS (
-    SELECT account.id FROM account JOIN change USING (id) ORDER BY account.id FOR UPDATE OF account
-)
 UPDATE account SET balance = balance + change.amount
-  FROM change WHERE account.id = change.id
+  FROM unnest($1::bigint[], $2::bigint[]) AS change (id, amount)
+ WHERE account.id = change.id
 """
 OPEN_HOLDS: Final = """
 INSERT INTO hold (partition, generation, sequence, id, program_id, member_id, unit, amount, state,
