@@ -67,11 +67,17 @@ SELECT t.program_id, t.member_id, t.unit,
    AND coalesce((p.settings -> t.unit ->> 'interval_s')::integer, 0) > 0
  GROUP BY 1, 2, 3
 """
+# A reversal gives nothing back to the budget. Awards from before there was one count as if they had
+# used it, which can leave leases unused but never exceeds the budget.
 LEASES: Final = """
-SELECT l.program_id, l.unit, l.leased + coalesce(a.balance, 0) AS left_over
+SELECT l.program_id, l.unit,
+       greatest(0, l.leased + coalesce(a.balance, 0) - coalesce(r.amount, 0))::bigint AS left_over
   FROM budget_lease l
   LEFT JOIN account a ON a.program_id = l.program_id AND a.unit = l.unit AND a.role = 'budget'
         AND a.partition = l.partition
+  LEFT JOIN (SELECT program_id, unit, sum(amount) AS amount FROM ledger_transaction
+              WHERE partition = $1 AND type = 'reversal' GROUP BY program_id, unit) r
+        ON r.program_id = l.program_id AND r.unit = l.unit
  WHERE l.partition = $1
 """
 

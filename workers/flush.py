@@ -251,9 +251,8 @@ class Lane:
             )
             return
         started = time.perf_counter()
-        if generation is not None:
-            await rebuild.close(self._redis, number)
-            await self._drain(keys.award_stream(number))
+        await rebuild.close(self._redis, number)
+        await self._drain(keys.award_stream(number))
         report = await rebuild.rebuild(
             self._db,
             self._redis,
