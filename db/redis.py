@@ -253,7 +253,7 @@ class Connection:
             _ = self._enqueue(load, None, self._loop.create_future())
             _ = self._enqueue(call.packed, None, call.future)
         elif not call.future.done():
-            is_passing = message.split(" ", 1)[0] in NOT_NOW
+            is_passing = _is_passing(message)
             error = errors.Unavailable("Redis is not ready") if is_passing else ReplyError(message)
             call.future.set_exception(error)
 
@@ -339,6 +339,12 @@ class Connection:
             if self._calls and self._loop.time() - self._calls[0].sent_at > self._deadline_s:
                 log.warning("redis connection: no reply within %.1f s", self._deadline_s)
                 return
+
+
+def _is_passing(message: str) -> bool:
+    # Before 7.0 a script's own refusals are quoted: "ERR Error running script …: -OOM command …".
+    word = message.split(" ", 1)[0]
+    return word in NOT_NOW or (word == "ERR" and any(f" -{name} " in message for name in NOT_NOW))
 
 
 def _run_id(info: bytes) -> str:
