@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import TypeAlias
 
 import asyncpg
@@ -12,6 +16,7 @@ from core.programs import ProgramSettings
 from db import pg, programs
 from db import redis as redis_
 from deploy.local.postgres import DatabaseUrls
+from deploy.local.redis_server import Redis
 
 Db: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 PROGRAM = "prg_01h455vb4pex5vsknk084sn02q"
@@ -45,3 +50,21 @@ async def connection(redis_url: str) -> AsyncIterator[redis_.Connection]:
     opened = await redis_.Connection.open(redis_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Redis]:
+    """A state server that the test may stop, kill and set up as it likes."""
+    folder = Path(tempfile.mkdtemp(prefix="sg-"))
+    server = Redis("state", folder, folder, sync="no")
+    server.start()
+    yield server
+    server.kill()
+    shutil.rmtree(folder)
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110  # conditions of any kind
+            await asyncio.sleep(0.005)
