@@ -13,13 +13,15 @@ import asyncpg
 import pytest
 
 from core.programs import ProgramSettings
-from db import pg, programs
+from core.settings import Settings
+from db import pg, points, programs
 from db import redis as redis_
 from deploy.local.postgres import DatabaseUrls
 from deploy.local.redis_server import Redis
+from tests.db import accounts
 
 Db: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-PROGRAM = "prg_01h455vb4pex5vsknk084sn02q"
+PROGRAM = accounts.PROGRAM
 
 
 @pytest.fixture
@@ -68,3 +70,34 @@ async def until(is_so: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not is_so():  # noqa: ASYNC110  # conditions of any kind
             await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def settings(database: DatabaseUrls, redis_url: str) -> Settings:
+    return Settings(
+        database_url=database.app,
+        flush_url=database.flush,
+        redis_url=redis_url,
+        queue_url=redis_url,
+    )
+
+
+@pytest.fixture
+def lone_settings(redis_url: str) -> Settings:
+    """Without PostgreSQL: what is decided about known members needs none."""
+    return Settings(database_url="postgresql://nowhere/", redis_url=redis_url, queue_url=redis_url)
+
+
+@pytest.fixture
+async def bank(lone_settings: Settings, connection: redis_.Connection) -> accounts.Bank:
+    """Open partitions and one member with nothing."""
+    await accounts.open_heads(connection)
+    opened = accounts.Bank(points.Points(connection, lone_settings), pg.open_pool(lone_settings))
+    await opened.state.open_accounts(PROGRAM, [accounts.MEMBER])
+    return opened
+
+
+@pytest.fixture
+def banked(bank: accounts.Bank, pool: pg.Pool) -> accounts.Bank:
+    """The same, with PostgreSQL."""
+    return accounts.Bank(bank.state, pool)
