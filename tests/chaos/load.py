@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.chaos.stack import Stack
+from tests.chaos.stack import Stack, until
 from tests.chaos.wire import NoAnswer, Reply, Wire
 
 SLUGS = ("partner", "home", "demo")
@@ -54,7 +54,6 @@ class Deed:
     member: str
     amount: int
     replies: list[Reply] = dataclasses.field(default_factory=list)
-    is_reused: bool = False
 
     @property
     def success(self) -> Reply | None:
@@ -69,6 +68,16 @@ class Deed:
         return found
 
 
+async def post(stack: Stack, wire: Wire, deed: Deed, body: dict[str, Any]) -> Reply:
+    """Ask for a deed once; raises NoAnswer."""
+    headers = {
+        "Authorization": f"Bearer {stack.seeded.token}",
+        "Content-Type": "application/json",
+        "Idempotency-Key": deed.key,
+    }
+    return await wire.ask("POST", deed.path, headers, json.dumps(body).encode() if body else b"")
+
+
 class History:
     """What the clients did. `surprises` are answers that must never be given."""
 
@@ -77,15 +86,23 @@ class History:
         self.deeds: dict[str, Deed] = {}
         self.surprises: list[str] = []
 
+    @property
+    def redirects(self) -> int:
+        """Clicks that were answered with a redirect so far."""
+        return sum(click.status == 302 for click in list(self.clicks.values()))
+
+    @property
+    def done(self) -> int:
+        """Deeds that were answered as done so far."""
+        return sum(deed.success is not None for deed in list(self.deeds.values()))
+
     def counts(self) -> dict[str, int]:
         """Numbers to show beside a result."""
-        answered = sum(click.status == 302 for click in self.clicks.values())
-        done = sum(deed.success is not None for deed in self.deeds.values())
         open_deeds = sum(not deed.replies for deed in self.deeds.values())
         return {
-            "clicks": answered,
-            "clicks unknown": len(self.clicks) - answered,
-            "deeds": done,
+            "clicks": self.redirects,
+            "clicks unknown": len(self.clicks) - self.redirects,
+            "deeds": self.done,
             "deeds unknown": open_deeds,
         }
 
@@ -93,17 +110,27 @@ class History:
 class Load:
     """The clients, in a thread with a loop of its own."""
 
-    def __init__(self, stack: Stack, seed: int, *, clickers: int, awarders: int) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        seed: int,
+        history: History,
+        *,
+        clickers: int,
+        awarders: int,
+        is_plain: bool,
+    ) -> None:
         self._stack = stack
         self._rng = random.Random(seed)
         self._numbers = itertools.count()
         self._nonce = f"s{seed}x{random.getrandbits(32):08x}"
         self._clickers, self._awarders = clickers, awarders
+        self._is_plain = is_plain
         self._is_over = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._awards: list[Deed] = []
         self._holds: list[Deed] = []
-        self.history = History()
+        self.history = history
         members = stack.seeded.members
         self._members = members
         self._weights = [1 / (place + 1) for place in range(len(members))]
@@ -169,7 +196,6 @@ class Load:
         elif 0.10 <= chance < 0.12 and deed.kind == "award":
             other = {**deed.body, "amount": deed.amount + 1}
             reply = await self._ask(wire, deed, other)
-            deed.is_reused = True
             if reply is not None and reply.status != 422:
                 text = f"a key with another body was answered {reply.status}: {reply.body!r}"
                 self.history.surprises.append(text)
@@ -180,6 +206,8 @@ class Load:
 
     def _choose(self) -> Deed:
         chance, key, amount = self._rng.random(), self._next(), self._rng.randint(1, 50)
+        if self._is_plain:
+            chance = 1.0
         if chance < 0.05 and self._holds:
             hold = self._holds.pop(self._rng.randrange(len(self._holds)))
             kind = self._rng.choice(("capture", "release"))
@@ -201,16 +229,10 @@ class Load:
 
     async def _ask(self, wire: Wire, deed: Deed, body: dict[str, Any]) -> Reply | None:
         """Ask until the answer is definite; None when patience ends first."""
-        headers = {
-            "Authorization": f"Bearer {self._stack.seeded.token}",
-            "Content-Type": "application/json",
-            "Idempotency-Key": deed.key,
-        }
-        packed = json.dumps(body).encode() if body else b""
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         while asyncio.get_running_loop().time() < deadline:
             try:
-                reply = await wire.ask("POST", deed.path, headers, packed)
+                reply = await post(self._stack, wire, deed, body)
             except NoAnswer:
                 reply = None
             if reply is not None and reply.status < 500:
@@ -223,12 +245,28 @@ class Load:
 
 @contextmanager
 def loaded(
-    stack: Stack, seed: int, *, clickers: int = CLICKERS, awarders: int = AWARDERS
+    stack: Stack,
+    seed: int,
+    history: History | None = None,
+    *,
+    clickers: int = CLICKERS,
+    awarders: int = AWARDERS,
+    is_plain: bool = False,
 ) -> Iterator[History]:
-    """Load while the context lasts; its history is complete afterwards."""
-    load = Load(stack, seed, clickers=clickers, awarders=awarders)
+    """Load while the context lasts; the history, which may go on from another, is complete then.
+
+    Plain load awards and does nothing that looks back at an earlier event.
+    """
+    history = history or History()
+    load = Load(stack, seed, history, clickers=clickers, awarders=awarders, is_plain=is_plain)
     load.start()
     try:
-        yield load.history
+        yield history
     finally:
         load.stop()
+
+
+def answered(history: History, more: int) -> None:
+    """Wait for so many more answers of the redirector."""
+    goal = history.redirects + more
+    until(lambda: history.redirects >= goal, 20, f"{more} more clicks are answered")

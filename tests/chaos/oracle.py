@@ -14,10 +14,12 @@ import redis as redis_py
 from core import ids
 from db import keys, ledger
 from redirector import spool
+from tests.chaos.hooks import Hooks
 from tests.chaos.load import Deed, History
 from tests.chaos.stack import Stack, until
 
-QUIET_S = 30.0
+QUIET_S = 15.0
+DELIVERED_S = 60.0
 KINDS: dict[str, ids.Kind] = {
     "award": "award",
     "spend": "spend",
@@ -58,10 +60,22 @@ class Stored(NamedTuple):
     problems: list[str]
 
 
-def verify(stack: Stack, history: History, *, has_live: bool = True) -> list[str]:
-    """Wait until all is quiet, and say what is wrong; empty when nothing is."""
+def verify(
+    stack: Stack,
+    history: History,
+    *,
+    has_live: bool = True,
+    hooks: Hooks | None = None,
+    quiet_s: float = QUIET_S,
+) -> list[str]:
+    """Wait until all is quiet, and say what is wrong; empty when nothing is.
+
+    `has_live`: also compare live numbers. With `hooks`, all webhooks must have been delivered.
+    """
     try:
-        quiesce(stack)
+        quiesce(stack, timeout_s=quiet_s)
+        if hooks is not None:
+            until(lambda: not asyncio.run(undelivered(stack)), DELIVERED_S, "all hooks are told")
     except TimeoutError as error:
         return [str(error)]
     stored = asyncio.run(read(stack))
@@ -74,19 +88,33 @@ def verify(stack: Stack, history: History, *, has_live: bool = True) -> list[str
         *_dense(stored),
         *_same("balance", stored.accounts, stored.balances),
         *(f"holds differ: {hold}" for hold in stored.holds ^ stored.open_holds),
+        *([] if hooks is None else _told(history, hooks)),
     ]
 
 
-def quiesce(stack: Stack, timeout_s: float = QUIET_S) -> None:
+def quiesce(stack: Stack, *, with_spool: bool = True, timeout_s: float = QUIET_S) -> None:
     """Wait until the spool is sent and the streams are applied; TimeoutError."""
     folder = Path(stack.settings.spool_dir)
-    until(
-        lambda: not any(spool.size(path) for path in spool.segments(folder)),
-        timeout_s,
-        "the spool is empty",
-    )
+    if with_spool:
+        until(
+            lambda: not any(map(spool.size, spool.segments(folder))),
+            timeout_s,
+            "the spool is empty",
+        )
     with stack.redis() as client:
         until(lambda: not asyncio.run(behind(stack, client)), timeout_s, "the streams are applied")
+
+
+async def undelivered(stack: Stack) -> int:
+    """Webhooks that wait to be delivered."""
+    db = await asyncpg.connect(stack.servers.migrate_url)
+    try:
+        count: int = await db.fetchval(
+            "SELECT count(*) FROM webhook_delivery WHERE state <> 'delivered'"
+        )
+    finally:
+        await db.close()
+    return count
 
 
 async def behind(stack: Stack, client: redis_py.Redis) -> list[str]:
@@ -247,3 +275,17 @@ def _dense(stored: Stored) -> list[str]:
         for partition, found in numbers.items()
         if sorted(found) != list(range(1, len(found) + 1))
     ]
+
+
+def _told(history: History, hooks: Hooks) -> list[str]:
+    """Of each reversal the receiver heard at least once, and of nothing else."""
+    done = {
+        deed.document["id"]
+        for deed in history.deeds.values()
+        if deed.kind == "reversal" and deed.success
+    }
+    unknown = any(deed.kind == "reversal" and not deed.replies for deed in history.deeds.values())
+    problems = [f"nobody was told of {event_id}" for event_id in done - hooks.told.keys()]
+    if not unknown:
+        problems += [f"told of {event_id}" for event_id in hooks.told.keys() - done]
+    return problems

@@ -45,6 +45,8 @@ ROLES = {
     "schedule": ("workers", ("workers", "schedule")),
     "jobs": ("workers", ("workers", "jobs")),
 }
+# Names the folder in which points are armed (tests/chaos/points.py).
+FLAGS = "CHAOS_FLAGS"
 SERVERS = ("redis", "postgres", "queue")
 MEMBERS = 60
 READY_S = 30.0
@@ -82,6 +84,7 @@ class Stack:
             "STAMPGATE_OUTBOUND_ALLOW": "127.0.0.1",
             "STAMPGATE_WEBHOOK_SCHEDULE_S": "0,1,1,1,1,1,1,1",
             "STAMPGATE_SHUTDOWN_TIMEOUT_S": "5",
+            FLAGS: os.fspath(folder / "flags"),
             "STAMPGATE_GATEWAY_PROCESSES": "2",
             "STAMPGATE_REDIRECTOR_PROCESSES": "2",
             **{
@@ -96,6 +99,7 @@ class Stack:
 
     def prepare(self, webhook_url: str | None = None) -> None:
         """Migrate, and make a program with links and members."""
+        Path(self.env[FLAGS]).mkdir()
         environment.make_keyring(Path(self.settings.keyring_file))
         asyncio.run(migrate(self.settings.migration_url))
         self.seeded = asyncio.run(seed(self.settings, webhook_url))
@@ -110,9 +114,12 @@ class Stack:
     def wait_ready(self) -> None:
         """Wait until the API and the redirector are, and award partitions are open."""
         for name in set(APPS[:2]) & self.apps.keys():
-            port = getattr(self.settings, f"{name}_port")
-            app = App(name, (), "127.0.0.1", port)
-            until(partial(is_ready, app), READY_S, f"{name} gets ready")
+            until(partial(self.is_ready, name), READY_S, f"{name} gets ready")
+
+    def is_ready(self, app: str) -> bool:
+        """Whether the gateway or the redirector says so; the gateway, that it decides awards."""
+        port = getattr(self.settings, f"{app}_port")
+        return is_ready(App(app, (), "127.0.0.1", port))
 
     def stop(self) -> None:
         """Stop the apps; their children go with them."""
@@ -176,7 +183,11 @@ def running(
             stack.prepare(webhook_url)
             for app in APPS:
                 stack.start(app)
-            stack.wait_ready()
+            try:
+                stack.wait_ready()
+            except TimeoutError as error:
+                error.add_note(stack.tails())
+                raise
             yield stack
         finally:
             stack.stop()

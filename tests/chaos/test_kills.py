@@ -7,25 +7,50 @@ import time
 
 import pytest
 
-from tests.chaos import load, oracle, stack
+from tests.chaos import hooks, load, oracle, stack
+from tests.chaos.load import History
+from tests.chaos.stack import Stack
+from tests.chaos.table import Table
 
 VICTIMS = ("redirector", "gateway", "flusher", "relay", "jobs", "redis", "postgres")
 SEEDS = (1, 2, 3)
+LONG_SEEDS = 20
+ROUNDS = 3
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_answered_is_stored_once_whoever_is_killed(seed: int) -> None:
-    rng = random.Random(seed)
+    rng, history = random.Random(seed), History()
     with stack.running() as running:
-        with load.loaded(running, seed) as history:
-            for victim in rng.sample(VICTIMS, len(VICTIMS)):
-                time.sleep(rng.uniform(0.1, 0.6))
-                running.kill(victim, rng)
-            running.wait_ready()
-            time.sleep(0.5)
-        problems = oracle.verify(running, history)
-        assert problems == [], running.tails()
-    counts = history.counts()
-    assert counts["clicks"] > 100
-    assert counts["deeds"] > 100
+        kill_all(running, rng, history)
+        assert oracle.verify(running, history) == [], running.tails()
+    assert history.redirects > 100
+    assert history.done > 100
+
+
+def kill_all(running: Stack, rng: random.Random, history: History) -> None:
+    """Kill each victim once, in any order, while clients click and award."""
+    with load.loaded(running, rng.randrange(1 << 30), history):
+        for victim in rng.sample(VICTIMS, len(VICTIMS)):
+            time.sleep(rng.uniform(0.05, 0.5))
+            running.kill(victim, rng)
+        running.wait_ready()
+        load.answered(history, 50)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(0)
+def test_a_long_time_of_kills_leaves_nothing_answered_amiss() -> None:
+    table = Table("Killed at random", "seed", "kills", *History().counts(), "wrong")
+    wrong = []
+    for seed in range(1, LONG_SEEDS + 1):
+        rng, history = random.Random(seed), History()
+        with hooks.receiving() as told, stack.running(webhook_url=told.url) as running:
+            for _ in range(ROUNDS):
+                kill_all(running, rng, history)
+            problems = oracle.verify(running, history)
+        table.add(seed, ROUNDS * len(VICTIMS), *history.counts().values(), len(problems))
+        wrong += [f"seed {seed}: {problem}" for problem in problems[:3]]
+    table.show()
+    assert wrong == []

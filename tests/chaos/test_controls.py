@@ -1,0 +1,51 @@
+"""With one guard taken out the battery fails: that is what its passing is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import source, stack
+from tests.chaos.controls import CONTROLS, Control
+from tests.chaos.table import Table
+
+SEEDS = 20
+NEEDED = 19
+
+each_control = pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
+
+
+def problems_of(control: Control, seed: int, folder: Path, *, has_guard: bool) -> list[str]:
+    """What the scenario finds wrong, with the guard or without."""
+    patches = control.setting if has_guard else (*control.setting, control.guard)
+    copied = source.copy(folder / f"{seed}-{has_guard}", patches)
+    with stack.running(copied, **control.chosen) as running:
+        return control.scenario(running, seed)
+
+
+@pytest.mark.timeout(120)
+@each_control
+def test_without_a_guard_the_battery_fails(control: Control, tmp_path: Path) -> None:
+    problems = problems_of(control, 1, tmp_path, has_guard=False)
+    assert any(control.symptom in problem for problem in problems), problems[:10]
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(0)
+def test_each_guard_is_missed_in_19_of_20_seeds_and_its_presence_in_none(tmp_path: Path) -> None:
+    table = Table("One guard taken out", "guard", "seeds", "failed without it", "failed with it")
+    unmissed, wrong = [], []
+    for control in CONTROLS:
+        without = [
+            bool(problems_of(control, seed, tmp_path, has_guard=False))
+            for seed in range(1, SEEDS + 1)
+        ]
+        intact = [
+            problems_of(control, seed, tmp_path, has_guard=True) for seed in range(1, SEEDS + 1)
+        ]
+        table.add(control.name, SEEDS, sum(without), sum(map(bool, intact)))
+        unmissed += [control.name] * (sum(without) < NEEDED)
+        wrong += [problems[:3] for problems in intact if problems]
+    table.show()
+    assert (unmissed, wrong) == ([], [])
