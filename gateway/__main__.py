@@ -16,7 +16,7 @@ from core.settings import Settings
 from gateway import routes
 from gateway.app import App
 from gateway.dispatch import Dispatch
-from web import logs, metrics, parent, server
+from web import child, logs, metrics, parent, server
 from web.parent import Address, Child
 from web.routing import Router
 
@@ -37,7 +37,7 @@ def main() -> int:
     logs.start(settings.log_level)
     if arguments.worker is None:
         return _run_parent(settings)
-    parent.enter(os.environ)
+    child.enter(os.environ)
     try:
         uvloop.run(_serve(settings))
     except (BadKeyRing, OSError) as error:
@@ -80,8 +80,10 @@ async def _serve(settings: Settings) -> None:
         await asyncio.wait([publishing])
         await app.close()
 
-    sock = parent.inherited_socket(os.environ)
-    await server.serve(dispatch, sock, settings=settings, on_stop=[close])
+    sock = child.inherited_socket(os.environ)
+    await server.serve(
+        dispatch, sock, settings=settings, is_able=lambda: app.redis.is_up, on_stop=[close]
+    )
 
 
 if __name__ == "__main__":

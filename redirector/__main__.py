@@ -14,7 +14,7 @@ from core.settings import Settings
 from redirector import hot
 from redirector.app import App
 from redirector.state import State
-from web import logs, parent, server
+from web import child, logs, parent, server
 from web.parent import Address, Child
 
 
@@ -30,7 +30,7 @@ def main() -> int | str:
     logs.start(settings.log_level)
     if arguments.worker is None:
         return _run_parent(settings)
-    parent.enter(os.environ)
+    child.enter(os.environ)
     try:
         uvloop.run(_serve(settings))
     except (BadKeyRing, OSError) as error:
@@ -65,9 +65,10 @@ async def _serve(settings: Settings) -> None:
     state = await State.open(settings)
     await server.serve(
         App(state),
-        parent.inherited_socket(os.environ),
+        child.inherited_socket(os.environ),
         settings=settings,
         protocol=hot.protocol(state),
+        is_able=lambda: state.has_booted,
         on_stop=(state.close,),
     )
 

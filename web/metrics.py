@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram, values
 
-from web.parent import METRICS_DIR, SEAT
+from web.child import METRICS_DIR, SEAT
 
 PUBLISH_INTERVAL_S: Final = 0.5
 UNMATCHED: Final = "unmatched"

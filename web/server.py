@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -24,7 +26,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from core.errors import BodyTooLarge, Refused, StampgateError
 from core.settings import Settings
-from web import problem
+from web import child, problem
 
 T = TypeVar("T")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -35,8 +37,12 @@ BACKLOG: Final = 4096
 HEAD_LINE_MAX: Final = 8190
 HEADERS_MAX: Final = 128
 LINGERING_S: Final = 1.0
-# After the last accept, for a request that is on its way on a connection just opened.
-LAST_CALL_S: Final = 0.05
+POLL_S: Final = 0.01
+# How long a process that nobody stands in for waits for its servers before it accepts anyway.
+ABLE_S_MAX: Final = 1.0
+# Net container objects made before the collector looks at the young, the middle and all of them.
+# What requests leave behind goes by reference counts alone.
+GC_THRESHOLDS: Final = (10_000, 50, 100)
 
 log: Final = logging.getLogger("stampgate.server")
 
@@ -114,18 +120,23 @@ async def serve(
     *,
     settings: Settings,
     protocol: type[RequestHandler] = Protocol,
-    on_start: Sequence[Step] = (),
+    is_able: Callable[[], bool] = lambda: True,
     on_stop: Sequence[Step] = (),
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then stop accepting, finish what came, run `on_stop`."""
+    """Serve until SIGTERM or SIGINT; then stop accepting, finish what came, run `on_stop`.
+
+    Accepts when `is_able`. What cannot be had for a while stops only the successor of a process
+    that serves; any other begins without.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    able_s_max = math.inf if child.is_successor(os.environ) else ABLE_S_MAX
     try:
-        for step in on_start:
-            await step()
-        await _serve_until(stop, handler, sock, settings, protocol)
+        await _poll(lambda: stop.is_set() or is_able(), able_s_max)
+        if not stop.is_set():
+            await _serve_until(stop, handler, sock, settings, protocol)
     finally:
         for step in on_stop:
             await step()
@@ -181,9 +192,10 @@ async def _serve_until(
         max_headers=HEADERS_MAX,
         auto_decompress=False,
     )
-    # aiohttp waits this long for handlers, then again for those it has cancelled; the other half
-    # of the time belongs to `on_stop`.
-    runner = web.ServerRunner(server, shutdown_timeout=settings.shutdown_timeout_s / 4)
+    # Of the time to stop, a fourth is for idle connections, two for handlers (aiohttp waits for
+    # them, then again for those it has cancelled), and the last one for `on_stop`.
+    quarter_s = settings.shutdown_timeout_s / 4
+    runner = web.ServerRunner(server, shutdown_timeout=quarter_s)
     await runner.setup()
     site = web.SockSite(runner, sock, backlog=BACKLOG)
     try:
@@ -191,12 +203,33 @@ async def _serve_until(
         # What lives now lives on: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        child.say_ready(os.environ)
         await stop.wait()
         server.is_stopping = True
         await site.stop()
-        await asyncio.sleep(LAST_CALL_S)
+        await _let_go(server, quarter_s)
     finally:
         await runner.cleanup()
+
+
+async def _let_go(server: Server, grace_s: float) -> None:
+    """Serve on until no connection is left, or those left have been silent for `grace_s`.
+
+    A connection that is closed while a request is on its way to it loses that request. So none is
+    closed before it has had time for one more, whose answer says `Connection: close`.
+    """
+    # For connections that the loop has accepted and not yet shown to the server.
+    await asyncio.sleep(POLL_S)
+    await _poll(lambda: not server.connections, grace_s)
+
+
+async def _poll(is_so: Callable[[], bool], timeout_s: float) -> None:
+    """Return when `is_so`, or when the time is over."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + timeout_s
+    while not is_so() and loop.time() < ends:  # noqa: ASYNC110 - what it waits for has no event
+        await asyncio.sleep(POLL_S)
 
 
 def _as_error(status: int, exc: BaseException | None) -> StampgateError:

@@ -14,7 +14,7 @@ import uvloop
 from core import settings as settings_
 from core.errors import BadSetting
 from core.settings import Settings
-from web import logs, parent
+from web import child, logs, parent
 
 BAD_START: Final = 2
 ROLES: Final = ("flush", "relay", "schedule", "jobs")
@@ -54,7 +54,7 @@ def run_parent(settings: Settings) -> int:
 
 def run_role(role: str, settings: Settings) -> int:
     """Do one role's work until SIGTERM or SIGINT."""
-    parent.enter(os.environ)
+    child.enter(os.environ)
     logs.start(settings.log_level)
     # Each role loads only what it needs.
     module = importlib.import_module(f"workers.{role}")
@@ -63,6 +63,8 @@ def run_role(role: str, settings: Settings) -> int:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        # Before the first lock or message: a role's work passes over when its predecessor ends.
+        child.say_ready(os.environ)
         await module.run(settings, stop)
 
     uvloop.run(serve())

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 import aiohttp
 import pytest
 
-from web import parent
+from web import child, parent
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -248,13 +248,13 @@ async def test_a_metrics_port_in_use_is_named_with_its_setting(tmp_path: Path) -
 
 def test_a_child_whose_parent_died_before_it_asked_ends_at_once() -> None:
     with pytest.raises(SystemExit):
-        parent.die_with_parent(os.getppid() + 1)
+        child.die_with_parent(os.getppid() + 1)
     # This very process asked to be told; take it back.
     ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
 
 
 def test_a_process_run_alone_is_not_bound_to_a_parent() -> None:
-    parent.enter({})
+    child.enter({})
 
 
 def test_bound_sockets_share_their_port() -> None:

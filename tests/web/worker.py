@@ -10,7 +10,7 @@ import sys
 from aiohttp import web
 
 from core import settings
-from web import metrics, parent, problem, server
+from web import child, metrics, problem, server
 
 ENVIRON = {
     "STAMPGATE_DATABASE_URL": "postgres://nowhere",
@@ -35,7 +35,7 @@ async def main() -> None:
             return problem.reply(len(await server.read_body(request, 100_000)))
         return problem.reply({"pid": os.getpid()})
 
-    sock = parent.inherited_socket(os.environ)
+    sock = child.inherited_socket(os.environ)
     await server.serve(handle, sock, settings=settings.load(ENVIRON), on_stop=[say_goodbye])
 
 
@@ -44,7 +44,7 @@ async def say_goodbye() -> None:
 
 
 if __name__ == "__main__":
-    parent.enter(os.environ)
+    child.enter(os.environ)
     if "--deaf" in sys.argv:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.pause()
