@@ -6,6 +6,7 @@ PostgreSQL away: what is in memory stays good.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 from core import errors
@@ -29,7 +30,7 @@ class Rules:
         known = self._known.get(program_id)
         if known is None:
             return await asyncio.shield(self._read(program_id))
-        if asyncio.get_running_loop().time() - known[1] > FRESH_S:
+        if time.monotonic() - known[1] > FRESH_S:
             _ = self._read(program_id)
         return known[0]
 
@@ -47,7 +48,7 @@ class Rules:
         if not done.cancelled() and done.exception() is None:
             if len(self._known) >= PROGRAMS_MAX:
                 self._known.clear()
-            self._known[program_id] = (done.result(), asyncio.get_running_loop().time())
+            self._known[program_id] = (done.result(), time.monotonic())
 
     async def _fetch(self, program_id: str) -> Program:
         try:

@@ -87,8 +87,11 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise InvalidJson("The body is not UTF-8.") from None
     except RecursionError:
         raise InvalidJson("The body is nested too deeply.") from None
-    if _may_repeat_a_key(body) and _has_nul(_strict(body)):
-        raise InvalidRequest("A text contains the character U+0000.")
+    if _may_repeat_a_key(body):
+        strict = _strict(body)
+        # Unescaped it is no JSON at all.
+        if b"\\u0000" in body and _has_nul(strict):
+            raise InvalidRequest("A text contains the character U+0000.")
     return value
 
 
