@@ -156,7 +156,7 @@ class Account(RuleBasedStateMachine):
 
 def test_an_account_is_what_the_model_says(redis_url: str) -> None:
     Account.url = redis_url
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # no hints
+    run_state_machine_as_test(
         Account,
         settings=settings(
             max_examples=25,
