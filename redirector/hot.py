@@ -11,7 +11,6 @@ import time
 from functools import partial
 from typing import Final
 
-from aiohttp.helpers import rfc822_formatted_time
 from multidict import CIMultiDict
 
 from core import classes
@@ -40,7 +39,6 @@ class Hot:
         self._state = state
         self._links = state.cache.links
         self._visitors: dict[tuple[bytes, str], Visitor] = {}
-        self._date = (0, b"")
 
     def take(self, connection: FastLane, chunk: bytes) -> bool:
         """Answer a chunk that is one plain request for a simple link in memory."""
@@ -87,9 +85,8 @@ class Hot:
         error: StampgateError | None,
     ) -> None:
         if error is not None:
-            answer = problem.problem(error)
-            connection.answer(fastlane.serialize(answer))
-            self._state.requests.add("redirect", answer.status, time.perf_counter() - started)
+            connection.answer(*fastlane.serialize(problem.problem(error)))
+            self._state.requests.add("redirect", error.status, time.perf_counter() - started)
             return
         self._state.clicks.pending[visitor.hit_class] += 1
         self._write(connection, link, click_id, started)
@@ -99,8 +96,9 @@ class Hot:
         if link.kind != STATIC:
             location += click_id + link.location_suffix
         snapshot = link.snapshot
-        head = answers.redirect_head(snapshot.redirect_status, location, snapshot.referrer_policy)
-        connection.answer(head + self._date_line())
+        connection.answer(
+            answers.redirect_head(snapshot.redirect_status, location, snapshot.referrer_policy)
+        )
         self._state.requests.add(
             "redirect", snapshot.redirect_status, time.perf_counter() - started
         )
@@ -123,23 +121,7 @@ class Hot:
                 self._visitors[block, peer] = visitor
         return visitor
 
-    def _date_line(self) -> bytes:
-        second = int(time.time())
-        if self._date[0] != second:
-            self._date = (second, b"Date: %b\r\n\r\n" % rfc822_formatted_time().encode("ascii"))
-        return self._date[1]
-
 
 def protocol(state: State) -> type[server.Protocol]:
     """The protocol class of a process: with the fast lane, unless a setting switches it off."""
-    if not state.settings.fast_lane:
-        return server.Protocol
-    hot = Hot(state)
-
-    class Lane(FastLane):
-        __slots__ = ()
-
-        def take(self, chunk: bytes) -> bool:
-            return hot.take(self, chunk)
-
-    return Lane
+    return fastlane.protocol(Hot(state).take) if state.settings.fast_lane else server.Protocol

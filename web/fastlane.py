@@ -13,16 +13,23 @@ byte goes to aiohttp. What keeps the two apart:
   aiohttp, which waits for it.
 - What is taken must mean the same to aiohttp. `plain_headers` knows only heads that leave no room
   for a second reading: no folding, no repeated header, no bytes beyond ASCII, one Host.
+- A connection ends as aiohttp would end it: when it has been idle for long, and after the answer
+  that is due when the server stops.
 
 It rests on names of aiohttp that are not public (`_waiter`, `_messages`, `_upgraded`, `_paused`,
-`_next_keepalive_close_time`, `_keepalive_timeout`); tests/web/test_seams.py holds them.
+`_close`, `_force_close`, `_manager`, `_next_keepalive_close_time`, `_keepalive_timeout`,
+`_process_keepalive`, `_pause_transport_reading`, `_resume_transport_reading`, and that it calls
+`data_received(b"")` to go on with what it has kept); tests/web/test_seams.py holds them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -34,19 +41,25 @@ from web import server
 HEAD_MAX: Final = 8_000
 HEADERS_MAX: Final = 64
 
-_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e]*)")
+# Possessive: a match is found or not in one pass, however a value is padded.
+_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t\x20-\x7e]*+)")
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~\-\[\]:]{1,255}")
 _REQUEST: Final = re.compile(
-    rb"[A-Z]{1,16} /[\x21\x24-\x7e]{0,4000} HTTP/1\.1\r\n(?=[^\r\n])", re.DOTALL
+    rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /[\x21\x24-\x7e]{0,4000} HTTP/1\.1\r\n"
 )
 _END: Final = b"\r\n\r\n"
 
-# What may change the framing or the connection is aiohttp's business.
-_UNUSUAL: Final = frozenset(
-    {b"transfer-encoding", b"upgrade", b"expect", b"te", b"trailer", b"http2-settings"}
-)
+# What may change the framing, the coding or the connection is aiohttp's business, and so is what
+# it refuses by name.
+_UNUSUAL: Final = frozenset({
+    *(b"transfer-encoding", b"te", b"trailer", b"content-encoding", b"expect"),
+    *(b"proxy-connection", b"upgrade", b"http2-settings", b"sec-websocket-key1"),
+})  # fmt: skip
+
+log: Final = logging.getLogger("stampgate.fastlane")
 
 Headers = dict[bytes, bytes]
+_date: tuple[int, bytes] = (0, b"")
 
 
 def plain_headers(block: bytes) -> Headers | None:
@@ -90,15 +103,22 @@ def is_whole(chunk: bytes) -> bool:
     return length.isdigit() and len(length) < 10 and int(length) == len(chunk) - end - 4
 
 
-def serialize(response: web.Response) -> bytes:
-    """A response as aiohttp would write it on a connection that stays open."""
+def serialize(response: web.Response) -> tuple[bytes, bytes]:
+    """A response that was not prepared as `FastLane.answer` takes it: with aiohttp's headers."""
     body = response.body if isinstance(response.body, bytes) else b""
     lines = [f"HTTP/1.1 {response.status} {response.reason}"]
     lines += [f"{name}: {value}" for name, value in response.headers.items()]
-    if "Content-Length" not in response.headers:
-        lines.append(f"Content-Length: {len(body)}")
-    lines += [f"Date: {rfc822_formatted_time()}", f"Server: {SERVER_SOFTWARE}", "", ""]
-    return "\r\n".join(lines).encode("utf-8") + body
+    lines += [f"Content-Length: {len(body)}", f"Server: {SERVER_SOFTWARE}", ""]
+    return "\r\n".join(lines).encode("ascii"), body
+
+
+def _date_line() -> bytes:
+    """The header of this second, and the line that ends the head."""
+    global _date
+    second = int(time.time())
+    if _date[0] != second:
+        _date = (second, b"Date: %b\r\n\r\n" % rfc822_formatted_time().encode("ascii"))
+    return _date[1]
 
 
 class FastLane(server.Protocol):
@@ -125,18 +145,21 @@ class FastLane(server.Protocol):
 
     def take(self, chunk: bytes) -> bool:
         """Take a chunk: call `answer` at once, or `begin` now and `answer` later; or say False."""
-        raise AssertionError(f"a subclass knows the hot routes, and takes {chunk!r} or does not")
+        raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
         """A chunk from the client: ours if it can be, else aiohttp's."""
-        if self._is_busy:
-            self._hold(data)
+        if not data:
+            # aiohttp goes on with bytes that it has kept.
+            super().data_received(data)
+        elif self._is_busy:
+            self._held += data
+            self._pause_transport_reading()
         elif self._handed and not self._is_on_boundary():
             self._whole = self._whole and is_whole(data)
             super().data_received(data)
         elif self._is_open() and self.take(data):
             self._handed = False
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         else:
             self._handed, self._whole = True, is_whole(data)
             super().data_received(data)
@@ -145,20 +168,24 @@ class FastLane(server.Protocol):
         """The answer to what was taken comes later."""
         self._is_busy = True
 
-    def answer(self, head_and_body: bytes) -> None:
-        """Write the answer to what was taken, and go on with what came meanwhile."""
+    def answer(self, head: bytes, body: bytes = b"") -> None:
+        """Write the answer to what was taken, and go on with what came meanwhile.
+
+        `head` lacks only Date and Connection, and the blank line.
+        """
         was_busy, self._is_busy = self._is_busy, False
+        is_last = self._is_ending()
         transport = self.transport
         if transport is not None and not transport.is_closing():
-            transport.write(head_and_body)
-        if not was_busy:
-            return
+            connection = b"Connection: close\r\n" if is_last else b""
+            transport.write(b"".join((head, connection, _date_line(), body)))
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
-        if self._held:
-            held, self._held = self._held, b""
-            self._resume_transport_reading()
-            self.data_received(held)
+        if is_last:
+            self.force_close()
+        elif was_busy and self._held:
+            self._go_on()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """Let the answer that is on its way leave, then end as aiohttp does."""
@@ -176,9 +203,22 @@ class FastLane(server.Protocol):
             self._answered.set_result(None)
         super().connection_lost(exc)
 
-    def _hold(self, data: bytes) -> None:
-        self._held += data
-        self._pause_transport_reading()
+    def _process_keepalive(self) -> None:
+        """A connection that waits for its answer is not idle."""
+        if self._is_busy:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
+
+    def _go_on(self) -> None:
+        """Take in what was held. Its faults end this connection, as they do in the event loop;
+        the caller has the answers of others to give."""
+        held, self._held = self._held, b""
+        self._resume_transport_reading()
+        try:
+            self.data_received(held)
+        except Exception:
+            log.exception("a connection failed")
+            self.force_close()
 
     def _is_on_boundary(self) -> bool:
         """Whether aiohttp has answered all it was given and waits for the next request."""
@@ -193,11 +233,26 @@ class FastLane(server.Protocol):
 
     def _is_open(self) -> bool:
         """Whether the connection goes on, and its client reads what it gets."""
+        return not self._paused and not self._is_ending()
+
+    def _is_ending(self) -> bool:
+        """Whether the connection ends with the answer that is due."""
         manager = self._manager
         return (
-            not self._paused
-            and not self._close
-            and not self._force_close
-            and isinstance(manager, server.Server)
-            and not manager.is_stopping
+            self._close
+            or self._force_close
+            or not isinstance(manager, server.Server)
+            or manager.is_stopping
         )
+
+
+def protocol(take: Callable[[FastLane, bytes], bool]) -> type[FastLane]:
+    """The protocol class whose hot requests `take` takes."""
+
+    class Lane(FastLane):
+        __slots__ = ()
+
+        def take(self, chunk: bytes) -> bool:
+            return take(self, chunk)
+
+    return Lane

@@ -114,6 +114,24 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(main)
 
 
+def build(
+    handler: Handler, *, settings: Settings, protocol: type[RequestHandler] = Protocol
+) -> Server:
+    """The server as the settings want it, not yet on a socket."""
+    return Server(
+        handler,
+        protocol=protocol,
+        access_log=None,
+        tcp_keepalive=True,
+        keepalive_timeout=settings.keepalive_timeout_s,
+        lingering_time=LINGERING_S,
+        max_line_size=HEAD_LINE_MAX,
+        max_field_size=HEAD_LINE_MAX,
+        max_headers=HEADERS_MAX,
+        auto_decompress=False,
+    )
+
+
 async def serve(
     handler: Handler,
     sock: socket.socket,
@@ -136,7 +154,8 @@ async def serve(
     try:
         await _poll(lambda: stop.is_set() or is_able(), able_s_max)
         if not stop.is_set():
-            await _serve_until(stop, handler, sock, settings, protocol)
+            server = build(handler, settings=settings, protocol=protocol)
+            await _serve_until(stop, server, sock, settings)
     finally:
         for step in on_stop:
             await step()
@@ -174,24 +193,8 @@ async def _read_slowly(request: web.BaseRequest, limit: int) -> bytes:
 
 
 async def _serve_until(
-    stop: asyncio.Event,
-    handler: Handler,
-    sock: socket.socket,
-    settings: Settings,
-    protocol: type[RequestHandler],
+    stop: asyncio.Event, server: Server, sock: socket.socket, settings: Settings
 ) -> None:
-    server = Server(
-        handler,
-        protocol=protocol,
-        access_log=None,
-        tcp_keepalive=True,
-        keepalive_timeout=settings.keepalive_timeout_s,
-        lingering_time=LINGERING_S,
-        max_line_size=HEAD_LINE_MAX,
-        max_field_size=HEAD_LINE_MAX,
-        max_headers=HEADERS_MAX,
-        auto_decompress=False,
-    )
     # Of the time to stop, a fourth is for idle connections, two for handlers (aiohttp waits for
     # them, then again for those it has cancelled), and the last one for `on_stop`.
     quarter_s = settings.shutdown_timeout_s / 4
