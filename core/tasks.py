@@ -1,7 +1,7 @@
 """What goes through the outbox: tasks, and which actor on which queue performs them.
 
-A task only names what to look at. Its actor reads the state again and does nothing when the work is done, so
-a task may be sent any number of times.
+A task only names what to look at. Its actor reads the state again and does nothing when the work
+is done, so a task may be sent any number of times.
 """
 
 from __future__ import annotations
