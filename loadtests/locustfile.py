@@ -111,8 +111,6 @@ class StatsUser(FastHttpUser):
 def expect(answer: ResponseContextManager, status: int) -> None:
     """Another status than this is a failure, and this one is none even when Locust thinks so."""
     if answer.status_code == status:
-        answer.success()  # type: ignore[no-untyped-call]  # no hints
+        answer.success()
     else:
-        answer.failure(  # type: ignore[no-untyped-call]  # no hints
-            f"status {answer.status_code}, expected {status}"
-        )
+        answer.failure(f"status {answer.status_code}, expected {status}")

@@ -18,6 +18,6 @@ class MixedDay(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         """How many users there shall be now, and how fast they come; None ends the run."""
-        elapsed_s: float = self.get_run_time()  # type: ignore[no-untyped-call]  # no hints
+        elapsed_s: float = self.get_run_time()
         rate = shapes.rate_at(elapsed_s, SECONDS)
         return None if rate is None else (rate, SPAWNED_A_SECOND)
