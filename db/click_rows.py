@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
 
 import maxminddb
 import msgspec
@@ -19,7 +20,7 @@ MEMORY_MAX: Final = 50_000
 COLUMNS: Final = (
     "day", "click_id", "program_id", "link_id", "clicked_at", "class", "reasons", "address_hash",
     "country", "device", "system", "browser", "user_agent", "referrer", "privacy_signal",
-    "member_id", "variant", "parameters", "boot", "sequence",
+    "member_id", "variant", "parameters",
 )  # fmt: skip
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -43,6 +44,22 @@ def open_resolver(path: str) -> Resolve:
     return resolve
 
 
+class SaltMissing(Exception):
+    """The day's salt must be known before its addresses can be hashed."""
+
+    def __init__(self, day: dt.date) -> None:
+        super().__init__(day)
+        self.day = day
+
+
+class Made(NamedTuple):
+    """A row in the order of COLUMNS, and whose click it is; a click made beforehand has no boot."""
+
+    row: Row
+    boot: int | None
+    sequence: int
+
+
 class Rows:
     """Makes rows. `salts` holds the daily salts that addresses are hashed under, by day."""
 
@@ -58,12 +75,8 @@ class Rows:
         self.salts.clear()
         self._addresses.clear()
 
-    def day(self, click: Click) -> dt.date:
-        """The UTC day of the click's own milliseconds; BadClickId if the id is none."""
-        return self._day(clickid.day_of(click.click_id))
-
-    def row(self, click: Click) -> Row:
-        """The row in the order of COLUMNS; ValueError for a click that makes no sense."""
+    def make(self, click: Click) -> Made:
+        """The row of a click; ValueError for one that makes no sense, SaltMissing."""
         number = base32.decode(click.click_id)
         ms = (number >> 112 & 0xFFFFFFFFFFF) + clickid.EPOCH_MS
         day = self._day(ms // clickid.DAY_MS)
@@ -75,14 +88,15 @@ class Rows:
             address_hash, resolved = self._locate(day, click.address)
             country = country or resolved
         classes.NAMES[click.hit_class]
-        return (
+        row = (
             day, click.click_id, click.program_id, click.link_id,
             _EPOCH + dt.timedelta(milliseconds=ms), click.hit_class, click.reasons, address_hash,
             country, *agent, click.user_agent, click.referrer, click.privacy_signal,
             click.member_id, click.variant,
             _encode_json(click.parameters).decode() if click.parameters else None,
-            None if click.preminted else number >> 96 & 0xFFFF, number >> 64 & 0xFFFFFFFF,
         )  # fmt: skip
+        boot = None if click.preminted else number >> 96 & 0xFFFF
+        return Made(row, boot, number >> 64 & 0xFFFFFFFF)
 
     def _day(self, days: int) -> dt.date:
         day = self._days.get(days)
@@ -101,6 +115,30 @@ class Rows:
         if known is None:
             if len(self._addresses) >= MEMORY_MAX:
                 self._addresses.clear()
-            digest = hashlib.blake2s(address.encode(), key=self.salts[day], digest_size=16).digest()
+            salt = self.salts.get(day)
+            if salt is None:
+                raise SaltMissing(day)
+            digest = hashlib.blake2s(address.encode(), key=salt, digest_size=16).digest()
             known = self._addresses[day, address] = (digest, self._resolve(address))
         return known
+
+
+def roll_up(made: Iterable[Made]) -> list[list[Any]]:
+    """The columns of `click_daily` that these rows add: its key, the program, and the clicks."""
+    counts: Counter[Row] = Counter(
+        [
+            (row[3], row[0], row[5], row[9], row[8] or "", row[16] or "", row[2])
+            for row, _, _ in made
+        ]
+    )
+    return [*map(list, zip(*counts, strict=True)), list(counts.values())]
+
+
+def boots(made: Iterable[Made]) -> list[list[Any]]:
+    """The columns of `click_boot` for these rows: boot, highest sequence, rows, latest click."""
+    seen: dict[int, tuple[int, int, dt.datetime]] = {}
+    for row, boot, sequence in made:
+        if boot is not None:
+            highest, stored, latest = seen.get(boot, (0, 0, _EPOCH))
+            seen[boot] = (max(highest, sequence), stored + 1, max(latest, row[4]))
+    return [list(seen), *map(list, zip(*seen.values(), strict=True))] if seen else [[], [], [], []]

@@ -70,40 +70,27 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bytea[], $5::tex
     ON CONFLICT DO NOTHING
 """
 STAGE: Final = """
-CREATE TEMPORARY TABLE IF NOT EXISTS staged_click (
-    LIKE click, boot integer, sequence bigint
-) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_click (LIKE click) ON COMMIT DELETE ROWS
 """
-INSERT_CLICKS: Final = """
-WITH inserted AS (
-    INSERT INTO click
-    SELECT DISTINCT ON (day, click_id)
-           day, click_id, program_id, link_id, clicked_at, class, reasons, address_hash, country,
-           device, system, browser, user_agent, referrer, privacy_signal, member_id, variant,
-           parameters
-      FROM staged_click ORDER BY day, click_id
-        ON CONFLICT (day, click_id) DO NOTHING
- RETURNING day, click_id, program_id, link_id, class, device, country, variant
-), rolled AS (
-    INSERT INTO click_daily AS d (link_id, day, class, device, country, variant, program_id, clicks)
-    SELECT link_id, day, class, device, coalesce(country, ''), coalesce(variant, ''),
-           min(program_id), count(*)
-      FROM inserted GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
-        ON CONFLICT (link_id, day, class, device, country, variant)
-           DO UPDATE SET clicks = d.clicks + excluded.clicks
-), booted AS (
-    INSERT INTO click_boot AS b (boot, highest, stored, last_click_at)
-    SELECT s.boot, max(s.sequence), count(*), max(s.clicked_at)
-      FROM inserted i
-      JOIN (SELECT DISTINCT day, click_id, boot, sequence, clicked_at FROM staged_click) s
-     USING (day, click_id)
-     WHERE s.boot IS NOT NULL GROUP BY s.boot ORDER BY s.boot
-        ON CONFLICT (boot) DO UPDATE
-           SET highest = greatest(b.highest, excluded.highest),
-               stored = b.stored + excluded.stored,
-               last_click_at = greatest(b.last_click_at, excluded.last_click_at)
-)
-SELECT count(*) FROM inserted
+INSERT_NEW: Final = """
+INSERT INTO click SELECT * FROM staged_click ORDER BY day, click_id
+    ON CONFLICT (day, click_id) DO NOTHING RETURNING click_id
+"""
+ROLL_UP: Final = """
+INSERT INTO click_daily AS d (link_id, day, class, device, country, variant, program_id, clicks)
+SELECT * FROM unnest($1::text[], $2::date[], $3::smallint[], $4::text[], $5::text[], $6::text[],
+                     $7::text[], $8::bigint[])
+ ORDER BY 1, 2, 3, 4, 5, 6
+    ON CONFLICT (link_id, day, class, device, country, variant)
+       DO UPDATE SET clicks = d.clicks + excluded.clicks
+"""
+SEE_BOOTS: Final = """
+INSERT INTO click_boot AS b (boot, highest, stored, last_click_at)
+SELECT * FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::timestamptz[]) ORDER BY 1
+    ON CONFLICT (boot) DO UPDATE
+       SET highest = greatest(b.highest, excluded.highest),
+           stored = b.stored + excluded.stored,
+           last_click_at = greatest(b.last_click_at, excluded.last_click_at)
 """
 KEEP_SALT: Final = "INSERT INTO address_salt (day, salt) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 FIND_SALT: Final = "SELECT salt FROM address_salt WHERE day = $1"
@@ -203,26 +190,38 @@ class Flush:
         self._rows.forget()
 
     async def _write(self, db: Db, placed: list[ledger.Placed], clicks: list[events.Click]) -> int:
-        inserted = 0
-        if clicks:
-            await self._know_salts(db, clicks)
-            row = self._rows.row
-            await db.copy_records_to_table(
-                "staged_click", records=[row(click) for click in clicks], columns=click_rows.COLUMNS
-            )
-            inserted = await db.fetchval(INSERT_CLICKS)
-            await db.execute("DELETE FROM staged_click")
+        inserted = await self._write_clicks(db, clicks) if clicks else 0
         if placed:
             await self._book.post(db, placed)
         await self._announce(db, placed, clicks)
         return inserted
 
-    async def _know_salts(self, db: Db, clicks: list[events.Click]) -> None:
-        salts = self._rows.salts
-        # In order, so that two transactions don't wait for each other.
-        for day in sorted({self._rows.day(click) for click in clicks} - salts.keys()):
-            await db.execute(KEEP_SALT, day, secrets.token_bytes(32))
-            salts[day] = await db.fetchval(FIND_SALT, day)
+    async def _write_clicks(self, db: Db, clicks: list[events.Click]) -> int:
+        """Store clicks that are not stored yet, and count those; returns how many they were."""
+        made = {made.row[1]: made for made in await self._make(db, clicks)}
+        rows = [one.row for one in made.values()]
+        try:
+            async with db.transaction():
+                await db.copy_records_to_table("click", records=rows, columns=click_rows.COLUMNS)
+        except asyncpg.UniqueViolationError:
+            # Rare: the spool's replay, or a second visit of a click made beforehand.
+            await db.copy_records_to_table("staged_click", records=rows, columns=click_rows.COLUMNS)
+            made = {row["click_id"]: made[row["click_id"]] for row in await db.fetch(INSERT_NEW)}
+            await db.execute("DELETE FROM staged_click")
+        fresh = list(made.values())
+        if fresh:
+            await db.execute(ROLL_UP, *click_rows.roll_up(fresh))
+            await db.execute(SEE_BOOTS, *click_rows.boots(fresh))
+        return len(fresh)
+
+    async def _make(self, db: Db, clicks: list[events.Click]) -> list[click_rows.Made]:
+        make = self._rows.make
+        while True:
+            try:
+                return [make(click) for click in clicks]
+            except click_rows.SaltMissing as missing:
+                await db.execute(KEEP_SALT, missing.day, secrets.token_bytes(32))
+                self._rows.salts[missing.day] = await db.fetchval(FIND_SALT, missing.day)
 
 
 def is_points(stream: str) -> bool:

@@ -146,8 +146,8 @@ CONTROLS = (
         sent_twice_unmarked,
         Patch(
             "db/flush.py",
-            "ON CONFLICT (day, click_id) DO NOTHING\n RETURNING",
-            "\n RETURNING",
+            "ON CONFLICT (day, click_id) DO NOTHING RETURNING",
+            "RETURNING",
         ),
         "set aside",
     ),
