@@ -31,6 +31,10 @@ SELECT click_id, link_id, clicked_at, class, reasons, country, device, system, b
    AND ($7::text = '' OR (day, click_id) < ($8::date, $7))
  ORDER BY day DESC, click_id DESC LIMIT $9
 """
+# A boot number may be given out again, after which its numbers begin anew.
+MISSING = """
+SELECT coalesce(sum(greatest(highest - stored, 0)), 0)::bigint FROM click_boot
+"""
 
 
 class Click(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -51,6 +55,12 @@ class Click(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     member_id: str | None = None
     variant: str | None = None
     parameters: dict[str, str] | None = None
+
+
+async def missing(db: Db) -> int:
+    """How many numbers below the highest of each boot are not stored: they should be dense."""
+    count: int = await db.fetchval(MISSING)
+    return count
 
 
 async def new_boot(connection: redis.Connection) -> int:

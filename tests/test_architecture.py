@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+from prometheus_client.metrics import MetricWrapperBase
 
 from core import tasks
 from tests import sources
+from web import metrics
 from workers import jobs
 
 LINES_A_FUNCTION = 70
@@ -107,3 +109,11 @@ def test_no_file_knows_the_folders_of_one_machine() -> None:
 def test_every_kind_of_task_has_an_actor_and_every_actor_a_task() -> None:
     assert set(tasks.Task.__subclasses__()) == set(tasks.TASKS)
     assert set(jobs.ACTIONS) == set(tasks.TASKS)
+
+
+def test_every_metric_is_measured_somewhere() -> None:
+    code = "\n".join(read(path) for path in sources.files(".py", under=sources.FLOORS))
+    catalogue = [name for name, one in vars(metrics).items() if isinstance(one, MetricWrapperBase)]
+    assert catalogue
+    used = rf"\b(?:{'|'.join(catalogue)})\b(?=\.(?:labels|inc|set|observe)|[,)])"
+    assert set(catalogue) - set(re.findall(used, code)) == set()

@@ -150,8 +150,11 @@ quarantine_depth = Gauge(
     ["kind"],
     multiprocess_mode="livemostrecent",
 )
-lost_sequence_numbers = Counter(
-    "stampgate_lost_sequence_numbers", "Gaps in sequences that should be dense.", ["kind"]
+lost_sequence_numbers = Gauge(
+    "stampgate_lost_sequence_numbers",
+    "Numbers of click ids that PostgreSQL lacks: lost, refused, or still in a spool.",
+    ["kind"],
+    multiprocess_mode="livemostrecent",
 )
 balance_mismatches = Gauge(
     "stampgate_balance_mismatches",

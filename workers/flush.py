@@ -155,6 +155,7 @@ class Lane:
             log.warning("flush: taking apart a batch: %s", type(error).__name__)
             return await self._bisect(portions)
         metrics.flush_seconds.labels("batch").observe(time.perf_counter() - started)
+        metrics.flush_batch_size.labels("batch").observe(applied.clicks + applied.points)
         self._learn_sizes(portions, applied)
         await self._moved(portions, applied)
         return applied.clicks + applied.points

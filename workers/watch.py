@@ -9,7 +9,7 @@ from typing import Final
 
 from core import tasks
 from core.settings import Settings
-from db import caps, dead_letters, expiry, outbox, pg, points, quarantine, redis
+from db import caps, clicks, dead_letters, expiry, outbox, pg, points, quarantine, redis
 from web import metrics
 from workers import loop
 
@@ -50,11 +50,13 @@ class Watch:
             depths = await outbox.depths(db)
             letters = await dead_letters.counts(db)
             aside = await quarantine.counts(db)
+            missing = await clicks.missing(db)
         _set_depths(depths)
         for actor in {*QUEUES, *letters}:
             metrics.dead_letters.labels(actor).set(letters.get(actor, 0))
         for kind, count in aside.items():
             metrics.quarantine_depth.labels(kind).set(count)
+        metrics.lost_sequence_numbers.labels("click").set(missing)
 
 
 def _set_depths(depths: list[outbox.Depth]) -> None:

@@ -167,6 +167,10 @@ async def test_the_gauges_tell_what_waits(
         "INSERT INTO quarantine (stream, entry_id, position, payload, error)"
         " VALUES ('{a03}:ev', '0-1', 0, '', 'bad')"
     )
+    await db.execute(
+        "INSERT INTO click_boot (boot, highest, stored, last_click_at)"
+        " VALUES (1, 10, 7, now()), (2, 3, 65539, now())"
+    )
     await Watch(settings, pool, redis_connection).step(NOON_MS)
     sample = REGISTRY.get_sample_value
     assert sample("stampgate_outbox_depth", {"queue": "default"}) == 1
@@ -174,6 +178,7 @@ async def test_the_gauges_tell_what_waits(
     assert sample("stampgate_dead_letters", {"actor": "publish_link"}) == 0
     assert sample("stampgate_quarantine_depth", {"kind": "points"}) == 1
     assert sample("stampgate_quarantine_depth", {"kind": "clicks"}) == 0
+    assert sample("stampgate_lost_sequence_numbers", {"kind": "click"}) == 3
 
 
 async def test_the_process_makes_the_runs_and_stops_when_told(db: Db, start: Start) -> None:
