@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from core.errors import BadSetting
 from deploy.local.folders import BadFolder
@@ -32,27 +32,13 @@ from loadtests import (
     wrk_runner,
 )
 from loadtests.cases import Case
+from loadtests.effort import FULL, QUICK, Effort
 from loadtests.measured import Measured
 from loadtests.results import Row
 from loadtests.stack import BenchStack
 
 NO_WRK: Final = "wrk is not installed: the closed loop ran on our own generator"
 NO_NGINX: Final = "nginx, the physical limit, is not installed"
-
-
-class Effort(NamedTuple):
-    """How much is measured."""
-
-    rounds: int
-    closed_s: float
-    open_s: float
-    clicks: int
-    awards: int
-    is_quick: bool
-
-
-FULL: Final = Effort(3, 3.0, 10.0, 400_000, 200_000, is_quick=False)
-QUICK: Final = Effort(1, 2.0, 3.0, 100_000, 50_000, is_quick=True)
 
 
 class Bench:
@@ -70,25 +56,27 @@ class Bench:
 
     def run(self) -> None:
         """Measure everything."""
-        redirector = subjects.ours(self._stack, self._stack.redirector)
-        gateway = subjects.ours(self._stack, self._stack.gateway)
+        redirector, ordinary, gateway = (
+            subjects.ours(self._stack, app)
+            for app in (self._stack.redirector, self._stack.ordinary, self._stack.gateway)
+        )
         with subjects.nginx() as limit:
             if limit is None:
                 self.missing.append(NO_NGINX)
             chosen = [
                 *([] if limit is None else cases.limits(limit)),
-                *cases.redirects(redirector),
+                *cases.redirects(ordinary, "ordinary", ["always"]),
+                *cases.redirects(redirector, "fast", cases.DURABILITIES),
                 *cases.awards(gateway, self._stack.seed, self._members),
             ]
             self._alternate([case for case in chosen if case.is_core or not self._effort.is_quick])
         self._stack.use("always")
-        for what, unit in (("redirect", "splice"), ("award", "-")):
-            self._open(next(case for case in chosen if _is_typical(case, what, unit)))
+        for case in chosen:
+            if case.is_core and (case.link == "splice" or case.what == "award"):
+                self._open(case)
         for redirectors in (1, 8):
-            self._stack.fill()
-            self._add(flushing.clicks(self._stack, self._effort.clicks, redirectors))
-        self._stack.fill()
-        self._add(flushing.points_events(self._stack, self._effort.awards))
+            self._add(flushing.clicks(self._stack, self._effort, redirectors))
+        self._add(flushing.points_events(self._stack, self._effort))
         self._stack.fill()
         self._add(memory.measure(self._stack))
 
@@ -112,13 +100,13 @@ class Bench:
         used, seconds = cores.cpu_s(case.subject.pid()), self._effort.closed_s
         one = cases.closed(case, self._name(), seconds)
         used = cores.cpu_s(case.subject.pid()) - used
-        print(f"  {case.what} {case.link} {case.headers} {case.durability or ''} "
+        print(f"  {case.what} {case.lane} {case.link} {case.headers} {case.durability or ''} "
               f"×{case.connections}: {one.per_second * case.factor:,.0f} {case.unit}",
               flush=True)  # fmt: skip
         return one, used / max(1.0, one.per_second * seconds * case.factor) * 1e6
 
     def _open(self, case: Case) -> None:
-        closed = next(row for row in self.rows if row.what == case.what and row.link == case.link)
+        closed = next(row for row in self.rows if _conditions(row) == _conditions(case))
         rate, seconds = closed.value / 2, self._effort.open_s
         self._stack.fill()
         # The first requests fill caches; they are not what this row is about.
@@ -149,8 +137,10 @@ class Bench:
         return f"run{self._runs}"
 
 
-def _is_typical(case: Case, what: str, link: str) -> bool:
-    return case.what == what and case.link == link and case.is_core and case.durability == "always"
+def _conditions(one: Case | Row) -> tuple[object, ...]:
+    """What a case has in common with its row."""
+    facts = (one.what, one.lane, one.link, one.headers, one.connections, one.durability)
+    return (*facts, one.subject if isinstance(one, Row) else one.subject.name)
 
 
 def _row(case: Case, rounds: list[Measured], **facts: object) -> Row:
@@ -161,6 +151,7 @@ def _row(case: Case, rounds: list[Measured], **facts: object) -> Row:
         median=measured.median(rounds),
         factor=case.factor,
         subject=case.subject.name,
+        lane=case.lane,
         link=case.link,
         headers=case.headers,
         durability=case.durability or "-",

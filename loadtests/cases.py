@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import uvloop
 
@@ -15,6 +15,8 @@ from loadtests.results import Target
 from loadtests.seed import Seed
 from loadtests.stack import Durability
 from loadtests.subjects import Subject
+
+Lane = Literal["fast", "ordinary", "-"]
 
 CONNECTIONS: Final = (64, 256)
 DURABILITIES: Final[tuple[Durability, ...]] = ("always", "everysec")
@@ -48,6 +50,7 @@ class Case(NamedTuple):
     connections: int
     durability: Durability | None
     unit: str
+    lane: Lane = "-"
     link: str = "-"
     headers: str = "-"
     factor: int = 1
@@ -82,8 +85,8 @@ def opened(case: Case, run: str, seconds: float, rate: float) -> Measured:
     )
 
 
-def redirects(subject: Subject) -> list[Case]:
-    """All kinds of links, headers, connections and durabilities."""
+def redirects(subject: Subject, lane: Lane, durabilities: Sequence[Durability]) -> list[Case]:
+    """All kinds of links, headers and connections."""
     return [
         Case(
             what="redirect",
@@ -92,13 +95,14 @@ def redirects(subject: Subject) -> list[Case]:
             connections=connections,
             durability=durability,
             unit="redirects/s",
+            lane=lane,
             link=link,
             headers=headers,
-            target=REDIRECT_TARGET if durability == "always" else None,
+            target=REDIRECT_TARGET if durability == "always" and lane == "ordinary" else None,
             is_core=durability == "always" and connections == 64 and headers == "short",
         )
         for durability, link, headers, connections in itertools.product(
-            DURABILITIES, seed.LINKS, datasets.HEADERS, CONNECTIONS
+            durabilities, seed.LINKS, datasets.HEADERS, CONNECTIONS
         )
     ]
 

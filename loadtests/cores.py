@@ -15,6 +15,11 @@ SERVER: Final = {CORES[0]}
 GENERATOR: Final = {CORES[-1]}
 
 
+def serving(processes: int) -> set[int]:
+    """The cores of so many serving processes: several share the generator's as well."""
+    return SERVER if processes == 1 else set(CORES)
+
+
 @contextmanager
 def pinned(cores: set[int]) -> Iterator[None]:
     """Run on these cores; what is started meanwhile stays on them."""
@@ -40,7 +45,10 @@ def resident_mib(pid: int) -> float:
     return 0.0
 
 
-def only_child(pid: int) -> int:
-    """The worker of a parent that has one."""
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
+def worker(pid: int) -> int:
+    """The worker of a parent that has one: its child that was told a seat."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    (seated,) = (
+        child for child in children if b"--worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+    )
+    return int(seated)

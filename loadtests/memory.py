@@ -30,7 +30,8 @@ def measure(running: BenchStack) -> Row:
     running.restart(running.redirector)
     target = generator.Target(stack.HOST, running.redirector.port, _visits(), 302)
     visited = uvloop.run(generator.closed_loop(target, connections=64, seconds=TIMEOUT_S))
-    mib = cores.resident_mib(running.worker(running.redirector))
+    (worker,) = running.workers(running.redirector)
+    mib = cores.resident_mib(worker)
     return Row(
         what=f"memory with {LINKS:,} cached links",
         link="mixed",

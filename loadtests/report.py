@@ -51,7 +51,7 @@ def text(results: Results) -> str:
 
 
 def _bar(row: Row) -> Bar:
-    facts: Sequence[str] = (row.what, row.link, row.headers, row.durability)
+    facts: Sequence[str] = (row.what, row.lane, row.link, row.headers, row.durability)
     named = " ".join(fact for fact in facts if fact != "-")
     label = named if row.subject == OURS else f"{row.subject} {named}"
     return Bar(

@@ -44,11 +44,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     `value` is the median of the rounds in `unit`, `lowest` and `highest` are the rounds' extremes;
     latencies are milliseconds, `max_ms` the worst of all rounds; `cpu_us` is CPU time of the
     serving process for each unit; `stall_ms` is how late the open loop's generator itself was.
-    `durability` is Redis's appendfsync, `-` where nothing is recorded.
+    `lane` is the redirector's: `ordinary` without its fast lane. `durability` is Redis's
+    appendfsync, `-` where nothing is recorded.
     """
 
     what: str
     subject: str = OURS
+    lane: Literal["fast", "ordinary", "-"] = "-"
     link: str = "-"
     headers: str = "-"
     durability: Literal["always", "everysec", "-"]

@@ -70,6 +70,15 @@ class BenchStack:
         self.redirector = App(
             "redirector", _module("redirector"), HOST, self.settings.redirector_port
         )
+        # The same without the fast lane.
+        self.ordinary = App("redirector-ordinary", _module("redirector"), HOST, free_port())
+        self._own_variables = {
+            self.ordinary.name: {
+                f"{PREFIX}REDIRECTOR_PORT": str(self.ordinary.port),
+                f"{PREFIX}REDIRECTOR_METRICS_PORT": str(free_port()),
+                f"{PREFIX}FAST_LANE": "false",
+            }
+        }
         self.seed: Seed
 
     def start(self) -> None:
@@ -80,9 +89,13 @@ class BenchStack:
         environment.make_keyring(Path(self.settings.keyring_file))
         self._run("migrate", [sys.executable, "-m", "deploy.cli", "migrate"])
         self.seed = asyncio.run(seed.sow(self.settings))
-        for app in (self.gateway, self.redirector):
+        for app in self._apps:
             self.start_app(app)
         self.fill()
+
+    @property
+    def _apps(self) -> tuple[App, ...]:
+        return self.gateway, self.redirector, self.ordinary
 
     def start_app(self, app: App) -> None:
         """Start an app on the server's core."""
@@ -97,16 +110,22 @@ class BenchStack:
 
     def worker(self, app: App) -> int:
         """The pid of the process that answers."""
-        return cores.only_child(self._running[app.name].pid)
+        return cores.worker(self._running[app.name].pid)
 
     def fill(self) -> None:
         """Begin again with an empty Redis, which the flusher fills from PostgreSQL."""
         with self.redis() as client:
             client.flushall()
+            self._shorten_log(client)
         self.start_flusher()
-        for app in (self.gateway, self.redirector):
+        for app in self._apps:
             self._wait_ready(app)
         self.stop_flusher()
+
+    def empty_streams(self) -> None:
+        """Forget what was recorded, so that Redis does not grow from one measurement to the next."""
+        with self.redis() as client:
+            client.unlink(*STREAMS)
 
     def start_flusher(self) -> int:
         """Start the flusher on any core; its pid."""
@@ -138,9 +157,21 @@ class BenchStack:
 
     def _spawn(self, name: str, command: list[str]) -> Process:
         log = self.folder / "logs" / f"{name}.log"
-        process = Process(name, command, log=log, env=self._variables)
+        variables = self._variables | self._own_variables.get(name, {})
+        process = Process(name, command, log=log, env=variables)
         self._running[name] = process
         return process
+
+    @staticmethod
+    def _shorten_log(client: redis_py.Redis) -> None:
+        """Write Redis's log anew here, because it may not do so while something is measured."""
+        client.config_set("auto-aof-rewrite-percentage", 0)
+        client.bgrewriteaof()
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while client.info("persistence")["aof_rewrite_in_progress"]:
+            if time.monotonic() > deadline:
+                raise StackFailed("Redis does not write its log anew")
+            time.sleep(0.02)
 
     def _run(self, name: str, command: list[str]) -> None:
         process = self._spawn(name, command)

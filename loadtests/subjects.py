@@ -38,16 +38,20 @@ http {{
 
 
 class Subject(NamedTuple):
-    """One of the compared. `pid` is asked each time, for the process may be replaced."""
+    """One of the compared. `pids` is asked each time, for processes may be replaced."""
 
     name: str
     port: int
-    pid: Callable[[], int]
+    pids: Callable[[], list[int]]
+
+    def cpu_s(self) -> float:
+        """CPU seconds that its processes have used."""
+        return sum(map(cores.cpu_s, self.pids()))
 
 
 def ours(running: stack.BenchStack, app: App) -> Subject:
     """One of our apps."""
-    return Subject(OURS, app.port, lambda: running.worker(app))
+    return Subject(OURS, app.port, lambda: running.workers(app))
 
 
 @contextmanager
@@ -67,7 +71,7 @@ def nginx() -> Iterator[Subject | None]:
         )
     try:
         _wait_until_open(process, port)
-        yield Subject(LIMIT, port, lambda: process.pid)
+        yield Subject(LIMIT, port, lambda: [process.pid])
     finally:
         process.stop(START_TIMEOUT_S)
         shutil.rmtree(folder)

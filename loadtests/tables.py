@@ -8,11 +8,11 @@ from typing import Final
 from loadtests.results import Row, Target
 
 HEADINGS: Final = (
-    *("what", "subject", "link", "headers", "durability", "conn.", "loop"),
+    *("what", "subject", "lane", "link", "headers", "durability", "conn.", "loop"),
     *("median", "rounds", "p50 ms", "p99 ms", "max ms", "CPU µs", "errors", "target"),
 )
 # Words to the left, numbers to the right.
-WORDS: Final = 5
+WORDS: Final = 6
 
 
 def cells(row: Row) -> list[str]:
@@ -20,6 +20,7 @@ def cells(row: Row) -> list[str]:
     return [
         row.what,
         row.subject,
+        row.lane,
         row.link,
         row.headers,
         row.durability,
@@ -67,7 +68,7 @@ def markdown(rows: Iterable[Row]) -> str:
 
 def progress(row: Row) -> str:
     """A row in one line, while it goes on."""
-    facts = [row.what, row.subject, row.link, row.headers, row.durability, row.loop]
+    facts = [row.what, row.subject, row.lane, row.link, row.headers, row.durability, row.loop]
     named = " · ".join(fact for fact in facts if fact != "-")
     connections = f" · {row.connections} connections" if row.connections else ""
     p99 = "" if row.p99_ms is None else f", p99 {row.p99_ms:.1f} ms"

@@ -1,0 +1,20 @@
+"""How much a benchmark measures."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Effort(NamedTuple):
+    """Rounds of each case, their seconds, and the events that the flusher gets."""
+
+    rounds: int
+    closed_s: float
+    open_s: float
+    clicks: int
+    awards: int
+    is_quick: bool
+
+
+FULL: Final = Effort(3, 2.0, 8.0, 400_000, 200_000, is_quick=False)
+QUICK: Final = Effort(1, 1.0, 2.0, 100_000, 50_000, is_quick=True)
