@@ -67,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
             print("  " + ", ".join(f"{key} {value}" for key, value in one.items()), file=sys.stderr)
     except (OSError, asyncpg.PostgresError) as error:
         print(f"stampgate: {type(error).__name__}: {error}", file=sys.stderr)
+        print("stampgate: `stampgate doctor` looks at all servers", file=sys.stderr)
     except KeyboardInterrupt:
         print("stampgate: interrupted", file=sys.stderr)
     return 1
