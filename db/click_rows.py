@@ -12,6 +12,7 @@ import maxminddb
 import msgspec
 
 from core import base32, classes, clickid, useragents
+from core.errors import BadClickId
 from core.events import Click
 
 # Remembered user agents and addresses; past this many the memory starts afresh.
@@ -77,6 +78,8 @@ class Rows:
 
     def make(self, click: Click) -> Made:
         """The row of a click; ValueError for one that makes no sense, SaltMissing."""
+        if len(click.click_id) != clickid.LENGTH:
+            raise BadClickId(f"Expected {clickid.LENGTH} characters of Crockford base32")
         number = base32.decode(click.click_id)
         ms = (number >> 112 & 0xFFFFFFFFFFF) + clickid.EPOCH_MS
         day = self._day(ms // clickid.DAY_MS)
