@@ -178,7 +178,7 @@ class Load:
         while not self._is_over:
             deed = self._choose()
             self.history.deeds[deed.key] = deed
-            chance = self._rng.random()
+            chance = 1.0 if self._is_plain else self._rng.random()
             if chance < 0.05:
                 await asyncio.gather(*(self._do(wire, deed) for wire in wires))
             else:
@@ -255,7 +255,7 @@ def loaded(
 ) -> Iterator[History]:
     """Load while the context lasts; the history, which may go on from another, is complete then.
 
-    Plain load awards and does nothing that looks back at an earlier event.
+    Plain load awards, each once, and does nothing that looks back at an earlier event.
     """
     history = history or History()
     load = Load(stack, seed, history, clickers=clickers, awarders=awarders, is_plain=is_plain)

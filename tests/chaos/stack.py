@@ -70,7 +70,7 @@ class Stack:
         self.servers = servers
         self.folder = folder
         self.source = source
-        ports = free_ports(5)
+        self._reserved = reserve_ports(len(environment.PORTS))
         self.env = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.fspath(source),
@@ -88,8 +88,8 @@ class Stack:
             "STAMPGATE_GATEWAY_PROCESSES": "2",
             "STAMPGATE_REDIRECTOR_PROCESSES": "2",
             **{
-                settings.PREFIX + field.upper(): str(port)
-                for (_, field), port in zip(environment.PORTS, ports, strict=True)
+                settings.PREFIX + field.upper(): str(reserved.getsockname()[1])
+                for (_, field), reserved in zip(environment.PORTS, self._reserved, strict=True)
             },
             **{settings.PREFIX + name.upper(): value for name, value in chosen.items()},
         }
@@ -103,6 +103,22 @@ class Stack:
         environment.make_keyring(Path(self.settings.keyring_file))
         asyncio.run(migrate(self.settings.migration_url))
         self.seeded = asyncio.run(seed(self.settings, webhook_url))
+
+    def start_all(self) -> None:
+        """Start all apps, and wait until they are ready; TimeoutError with their last lines."""
+        self.let_ports_go()
+        for app in APPS:
+            self.start(app)
+        try:
+            self.wait_ready()
+        except TimeoutError as error:
+            error.add_note(self.tails())
+            raise
+
+    def let_ports_go(self) -> None:
+        """The apps need the ports that were reserved for them."""
+        for reserved in self._reserved:
+            reserved.close()
 
     def start(self, app: str) -> None:
         """Start an app's parent."""
@@ -181,15 +197,10 @@ def running(
         stack = Stack(servers, Path(folder), source, chosen)
         try:
             stack.prepare(webhook_url)
-            for app in APPS:
-                stack.start(app)
-            try:
-                stack.wait_ready()
-            except TimeoutError as error:
-                error.add_note(stack.tails())
-                raise
+            stack.start_all()
             yield stack
         finally:
+            stack.let_ports_go()
             stack.stop()
 
 
@@ -212,14 +223,17 @@ async def seed(chosen: Settings, webhook_url: str | None) -> Seeded:
     return Seeded(made.token, made.program, found)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below those that the kernel gives to clients."""
-    found: list[int] = []
+def reserve_ports(count: int) -> list[socket.socket]:
+    """Sockets bound to ports below those that the kernel gives to clients."""
+    found: list[socket.socket] = []
     while len(found) < count:
-        port = random.randrange(*PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
+        probe = socket.socket()
+        try:
+            probe.bind(("127.0.0.1", random.randrange(*PORTS)))
+        except OSError:
+            probe.close()
+        else:
+            found.append(probe)
     return found
 
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.chaos import hooks, load, oracle, stack
+from tests.chaos.faults import FAULTS
 from tests.chaos.load import History
 from tests.chaos.stack import Stack
 from tests.chaos.table import Table
@@ -15,7 +16,6 @@ from tests.chaos.table import Table
 VICTIMS = ("redirector", "gateway", "flusher", "relay", "jobs", "redis", "postgres")
 SEEDS = (1, 2, 3)
 LONG_SEEDS = 20
-ROUNDS = 3
 
 
 @pytest.mark.timeout(120)
@@ -41,16 +41,19 @@ def kill_all(running: Stack, rng: random.Random, history: History) -> None:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(0)
-def test_a_long_time_of_kills_leaves_nothing_answered_amiss() -> None:
-    table = Table("Killed at random", "seed", "kills", *History().counts(), "wrong")
-    wrong = []
+def test_a_long_time_of_faults_leaves_nothing_answered_amiss() -> None:
+    columns = ("seed", "faults", *History().counts(), "wrong")
+    table, wrong = Table("Faults at random", *columns), []
     for seed in range(1, LONG_SEEDS + 1):
         rng, history = random.Random(seed), History()
         with hooks.receiving() as told, stack.running(webhook_url=told.url) as running:
-            for _ in range(ROUNDS):
-                kill_all(running, rng, history)
+            with load.loaded(running, seed, history):
+                for name in rng.sample(list(FAULTS), len(FAULTS)):
+                    FAULTS[name](running, rng)
+                    time.sleep(rng.uniform(0.0, 0.5))
+                running.wait_ready()
             problems = oracle.verify(running, history)
-        table.add(seed, ROUNDS * len(VICTIMS), *history.counts().values(), len(problems))
+        table.add(seed, len(FAULTS), *history.counts().values(), len(problems))
         wrong += [f"seed {seed}: {problem}" for problem in problems[:3]]
     table.show()
     assert wrong == []

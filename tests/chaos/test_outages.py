@@ -171,6 +171,21 @@ def test_a_wiped_redis_is_rebuilt_from_postgresql(
     assert oracle.verify(running, history) == []
 
 
+@pytest.mark.chaos
+@pytest.mark.parametrize("wipe", [lose_folder, flush_all])
+def test_a_redis_wiped_under_load_loses_only_what_postgresql_had_not_yet(
+    running: Stack, wipe: Callable[[Stack], None]
+) -> None:
+    with load.loaded(running, 1, is_plain=True) as history:
+        for _ in range(3):
+            load.answered(history, 100)
+            wipe(running)
+            running.wait_ready()
+        load.answered(history, 100)
+    problems = oracle.verify(running, history)
+    assert [problem for problem in problems if not problem.endswith("is lost")] == []
+
+
 async def click_until_closed(port: int, slug: str, replies: list[int]) -> None:
     """Click again and again; the status of each answer, 0 for none, until the link is closed."""
     wire = Wire(port)

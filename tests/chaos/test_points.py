@@ -11,14 +11,11 @@ import pytest
 
 from tests.chaos import hooks, load, oracle, points, source, stack
 from tests.chaos.load import History
-from tests.chaos.points import POINTS, Point
-from tests.chaos.source import Patch
+from tests.chaos.points import POINTS, SOON, Point
 from tests.chaos.stack import Stack
 from tests.chaos.table import Table
 
 SEEDS = 20
-# What a dead worker was doing is soon done by another, as a test cannot wait for a minute.
-SOON = Patch("db/outbox.py", "RESEND_AFTER_S: Final = 60", "RESEND_AFTER_S: Final = 5")
 
 
 @pytest.fixture(scope="module")
