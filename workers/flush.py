@@ -104,6 +104,8 @@ class Lane:
         if locked:
             for row in await self._db.fetch(CHECKPOINTS, locked):
                 self.checkpoints[row["stream"]] = row["last_id"]
+            # Whoever had them may have gone between the commit and the trimming.
+            await self._trim(locked)
 
     async def step(self) -> int:
         """Apply what the owned streams hold now; returns how many events that was."""
@@ -196,11 +198,15 @@ class Lane:
         metrics.quarantined.labels("event").inc(applied.poisons)
         if applied.poisons:
             log.error("flush: %d events set aside in quarantine", applied.poisons)
+        await self._trim([portion.stream for portion in portions])
+
+    async def _trim(self, streams: list[str]) -> None:
+        """Let Redis forget what PostgreSQL has; if it is away, a later flush does it."""
         with contextlib.suppress(errors.StampgateError):
             await asyncio.gather(
                 *(
-                    self._redis.call("XTRIM", portion.stream, "MINID", _next(portion.entries[-1]))
-                    for portion in portions
+                    self._redis.call("XTRIM", stream, "MINID", _next(self.checkpoints[stream]))
+                    for stream in streams
                 )
             )
 
@@ -296,9 +302,9 @@ def _at_ms(portion: flush.Portion) -> float:
         return time.time() * 1000
 
 
-def _next(entry: flush.Entry) -> str:
+def _next(entry_id: str) -> str:
     """The id after an entry's: trimming below it forgets the entry itself."""
-    head, _, tail = entry.id.partition("-")
+    head, _, tail = entry_id.partition("-")
     return f"{head}-{int(tail) + 1}"
 
 
