@@ -158,7 +158,7 @@ CONTROLS = (
             "workers/flush.py",
             "applied = await self._flush.apply(self._db, portions)",
             "for portion in portions:\n"
-            "                end = _next(portion.entries[-1])\n"
+            "                end = _next(portion.entries[-1].id)\n"
             '                await self._redis.call("XTRIM", portion.stream, "MINID", end)\n'
             "            applied = await self._flush.apply(self._db, portions)",
         ),
