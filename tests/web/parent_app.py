@@ -18,6 +18,7 @@ def main() -> int:
         listen=[parent.Address("127.0.0.1", port, "TEST_PORT")] * workers,
         metrics=parent.Address("127.0.0.1", metrics_port, "TEST_METRICS_PORT"),
         shutdown_timeout_s=1.0 if "--deaf" in sys.argv else 5.0,
+        start_timeout_s=1.0 if "--hasty" in sys.argv else parent.START_TIMEOUT_S,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 from aiohttp import web
 
@@ -43,8 +44,19 @@ async def say_goodbye() -> None:
     sys.stderr.write("goodbye\n")
 
 
+def spoil(file: Path) -> None:
+    """Do not come up while the file is there: it says how."""
+    how = file.read_text() if file.exists() else ""
+    if how == "crash":
+        sys.exit(3)
+    if how == "hang":
+        signal.pause()
+
+
 if __name__ == "__main__":
     child.enter(os.environ)
+    if "--spoiled-by" in sys.argv:
+        spoil(Path(sys.argv[sys.argv.index("--spoiled-by") + 1]))
     if "--deaf" in sys.argv:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.pause()
