@@ -92,7 +92,7 @@ async def rotate(settings: Settings, arguments: argparse.Namespace) -> int:
     ring = keyring.rotate(_read(settings), arguments.kind, _now_ms(), os.urandom(keyring.KEY_BYTES))
     files.write_private(Path(settings.keyring_file), keyring.dump(ring))
     print(f"{arguments.kind} key {getattr(ring, f'active_{arguments.kind}')} is active;")
-    print("restart the gateway and the redirector, each in turn, so that they read it")
+    print("send SIGHUP to the gateway and to the redirector, so that they read it")
     return 0
 
 
