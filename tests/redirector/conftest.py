@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
-from aiohttp import web
+import uvloop
 from yarl import URL
 
 from core import events, ids, keyring, links, settings
@@ -26,9 +27,11 @@ from core.settings import Settings
 from db import keys, snapshot
 from db.redis import Connection
 from deploy.local.redis_server import Redis
+from redirector import hot
 from redirector.app import App
 from redirector.state import State
-from web.server import Server
+from tests import lanes
+from tests.lanes import Speaker
 
 PROGRAM = ids.new("program", 1_700_000_000_000, bytes(10))
 BROWSER = {
@@ -39,6 +42,11 @@ BROWSER = {
 
 Publish = Callable[..., Awaitable[str]]
 Start = Callable[..., Awaitable["Redirector"]]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """What production runs on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
@@ -64,7 +72,15 @@ def ring() -> KeyRing:
 
 
 @pytest.fixture
-def environ(redis_server: Redis, ring: KeyRing, tmp_path: Path) -> dict[str, str]:
+def fast_lane() -> bool:
+    """Whether the redirector has its fast lane; `lanes.BOTH_LANES` tests both."""
+    return True
+
+
+@pytest.fixture
+def environ(
+    redis_server: Redis, ring: KeyRing, tmp_path: Path, *, fast_lane: bool
+) -> dict[str, str]:
     """The settings of a redirector, as variables."""
     file = tmp_path / "keyring.json"
     file.write_bytes(keyring.dump(ring))
@@ -77,16 +93,18 @@ def environ(redis_server: Redis, ring: KeyRing, tmp_path: Path) -> dict[str, str
         "STAMPGATE_REDIRECTOR_URL": "https://go.example",
         # Slow machines miss a deadline of 25 ms; tests about deadlines set their own.
         "STAMPGATE_CLICK_DEADLINE_MS": "2000",
+        "STAMPGATE_FAST_LANE": str(fast_lane).lower(),
     }
 
 
 class Redirector:
     """A redirector that serves on a port of this process, and a client of it."""
 
-    def __init__(self, state: State, client: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, state: State, client: aiohttp.ClientSession, speaker: Speaker) -> None:
         self.state = state
         self.client = client
-        self.url = url
+        self.speaker = speaker
+        self.url = f"http://127.0.0.1:{speaker.port}"
 
     async def get(
         self, path: str, headers: dict[str, str] | None = None, method: str = "GET", **more: Any
@@ -108,27 +126,27 @@ class Redirector:
 @pytest.fixture
 async def start(environ: dict[str, str]) -> AsyncIterator[Start]:
     """Starts redirectors; keywords are settings."""
-    cleanups: list[Callable[[], Awaitable[None]]] = []
+    async with contextlib.AsyncExitStack() as stack:
 
-    async def start_one(**changes: Any) -> Redirector:
-        changed = {f"STAMPGATE_{name.upper()}": str(value) for name, value in changes.items()}
-        chosen: Settings = settings.load(environ | changed)
-        state = await State.open(chosen)
-        runner = web.ServerRunner(Server(App(state), access_log=None), shutdown_timeout=1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
-        )
-        cleanups.extend((state.close, runner.cleanup, client.close))
-        host, port = runner.addresses[0][:2]
-        await eventually(lambda: state._recorder is not None or not state.redis.is_up)
-        return Redirector(state, client, f"http://{host}:{port}")
+        async def start_one(**changes: Any) -> Redirector:
+            changed = {
+                f"STAMPGATE_{name.upper()}": str(value).lower() for name, value in changes.items()
+            }
+            chosen: Settings = settings.load(environ | changed)
+            state = await State.open(chosen)
+            stack.push_async_callback(state.close)
+            speaker = await stack.enter_async_context(
+                lanes.speaking(App(state), chosen, hot.protocol(state))
+            )
+            client = await stack.enter_async_context(
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+                )
+            )
+            await eventually(lambda: state.has_booted or not state.redis.is_up)
+            return Redirector(state, client, speaker)
 
-    yield start_one
-    for cleanup in reversed(cleanups):
-        await cleanup()
+        yield start_one
 
 
 @pytest.fixture

@@ -15,8 +15,11 @@ from db import snapshot
 from db.redis import Connection
 from deploy.local.redis_server import Redis
 from redirector import spool
+from tests.lanes import BOTH_LANES
 from tests.redirector.conftest import Publish, Redirector, Start, eventually, live, recorded
 from tests.redirector.workers import Worker, workers
+
+pytestmark = BOTH_LANES
 
 
 def click_id(location: str) -> str:

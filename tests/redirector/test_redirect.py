@@ -10,6 +10,7 @@ import pytest
 from core import classes, clickid, testclicks
 from core.keyring import KeyRing
 from db.redis import Connection
+from tests.lanes import BOTH_LANES
 from tests.redirector.conftest import (
     PROGRAM,
     Publish,
@@ -19,6 +20,8 @@ from tests.redirector.conftest import (
     live,
     recorded,
 )
+
+pytestmark = BOTH_LANES
 
 
 async def test_click_is_recorded_and_the_destination_carries_its_id(
