@@ -97,9 +97,9 @@ class Bench:
             self._add(_row(case, rounds, loop="closed", cpu_us=cpu_us, target=case.target))
 
     def _closed(self, case: Case) -> tuple[Measured, float]:
-        used, seconds = cores.cpu_s(case.subject.pid()), self._effort.closed_s
+        used, seconds = case.subject.cpu_s(), self._effort.closed_s
         one = cases.closed(case, self._name(), seconds)
-        used = cores.cpu_s(case.subject.pid()) - used
+        used = case.subject.cpu_s() - used
         print(f"  {case.what} {case.lane} {case.link} {case.headers} {case.durability or ''} "
               f"×{case.connections}: {one.per_second * case.factor:,.0f} {case.unit}",
               flush=True)  # fmt: skip

@@ -45,10 +45,15 @@ def resident_mib(pid: int) -> float:
     return 0.0
 
 
-def worker(pid: int) -> int:
-    """The worker of a parent that has one: its child that was told a seat."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    (seated,) = (
-        child for child in children if b"--worker" in Path(f"/proc/{child}/cmdline").read_bytes()
-    )
-    return int(seated)
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def workers(pid: int) -> list[int]:
+    """The workers of one of our parents: its children that were told a seat."""
+    return [
+        child
+        for child in children(pid)
+        if b"--worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]

@@ -17,4 +17,4 @@ class Effort(NamedTuple):
 
 
 FULL: Final = Effort(3, 2.0, 8.0, 400_000, 200_000, is_quick=False)
-QUICK: Final = Effort(1, 1.0, 2.0, 100_000, 50_000, is_quick=True)
+QUICK: Final = Effort(1, 1.0, 2.0, 150_000, 100_000, is_quick=True)

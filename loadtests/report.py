@@ -39,11 +39,13 @@ def replaced(document: str, results: str) -> str:
 def text(results: Results) -> str:
     """Where and when it was measured, the table, and what is missing."""
     machine = results.machine
+    kind = "One short round, m" if results.is_quick else "M"
     measured = (
-        f"Measured {results.date:%Y-%m-%d %H:%M} UTC at commit `{results.commit}` on "
+        f"{kind}easured {results.date:%Y-%m-%d %H:%M} UTC at commit `{results.commit}` on "
         f"{machine.processor}, {machine.cores} cores, {machine.memory_mib:,} MiB, "
         f"Linux {machine.kernel}, Python {machine.python}, load by {results.generator}; load "
-        f"average before and after {machine.load[0]} and {machine.load[1]}."
+        f"average before and after {machine.load[0]} and {machine.load[1]}. Others used the machine if "
+        f"the first is not near 0; then CPU times say more than rates."
     )
     lines = [measured, "", tables.markdown(results.rows)]
     lines += ["", *(f"Missing: {what}." for what in results.missing)] if results.missing else []

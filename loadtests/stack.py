@@ -97,20 +97,21 @@ class BenchStack:
     def _apps(self) -> tuple[App, ...]:
         return self.gateway, self.redirector, self.ordinary
 
-    def start_app(self, app: App) -> None:
-        """Start an app on the server's core."""
-        with cores.pinned(cores.SERVER):
+    def start_app(self, app: App, processes: int = 1) -> None:
+        """Start an app with so many workers on the server's core, or several on all."""
+        self._variables[f"{PREFIX}{app.name.upper()}_PROCESSES"] = str(processes)
+        with cores.pinned(cores.serving(processes)):
             self._spawn(app.name, list(app.command))
 
-    def restart(self, app: App) -> None:
-        """A new process of an app, ready."""
+    def restart(self, app: App, processes: int = 1) -> None:
+        """New workers of an app, ready."""
         self._stop(app.name)
-        self.start_app(app)
+        self.start_app(app, processes)
         self._wait_ready(app)
 
-    def worker(self, app: App) -> int:
-        """The pid of the process that answers."""
-        return cores.worker(self._running[app.name].pid)
+    def workers(self, app: App) -> list[int]:
+        """The pids of the processes that answer."""
+        return cores.workers(self._running[app.name].pid)
 
     def fill(self) -> None:
         """Begin again with an empty Redis, which the flusher fills from PostgreSQL."""
@@ -123,7 +124,7 @@ class BenchStack:
         self.stop_flusher()
 
     def empty_streams(self) -> None:
-        """Forget what was recorded, so that Redis does not grow from one measurement to the next."""
+        """Forget what was recorded, lest Redis grow from one measurement to the next."""
         with self.redis() as client:
             client.unlink(*STREAMS)
 
