@@ -43,7 +43,7 @@ _LIBRARIES = (
 _CRAWLERS = r"(?<!cu)bot(?![a-z])|crawl|spider|slurp|archiver|scraper|lighthouse|\+https?://"
 
 # The leftmost match wins, and at one place the first alternative: names before general words.
-_DECLARED = re.compile(
+DECLARED = re.compile(
     f"(?P<monitor>{_MONITORS})|(?P<preview>{_PREVIEWS})|(?P<headless>{_HEADLESS})"
     f"|(?P<library>{_LIBRARIES})|(?P<crawler>{_CRAWLERS})"
 )
@@ -95,7 +95,7 @@ def prefetch_requested(*purposes: str) -> bool:
 def _by_user_agent(text: str) -> tuple[int, Reasons]:
     if not text.strip():
         return SUSPECT, ("no_user_agent",)
-    declared = _DECLARED.search(text)
+    declared = DECLARED.search(text)
     if declared is not None:
         return _VERDICTS[declared.lastgroup]
     if not text.startswith(("mozilla/", "opera/")):

@@ -71,7 +71,7 @@ class Redirectors:
         if answer.status != 302:
             return answer.status, named.get("cache-control"), named.get("x-robots-tag")
         location = answer.headers.get("location", "")
-        click = self._newest() if method == "GET" else None
+        click = self._only()
         if click is None:
             return named, location
         try:
@@ -80,8 +80,8 @@ class Redirectors:
             return f"the click id {click.click_id} is not valid"
         return named, location.replace(click.click_id, "{click_id}"), click._replace(click_id="")
 
-    def _newest(self) -> Click | None:
-        """The click with the highest time in its id; both sides wait for each answer."""
+    def _only(self) -> Click | None:
+        """The one click that was recorded since the last time, None if it is not one."""
         found = [
             click
             for partition in range(keys.CLICK_PARTITIONS)
@@ -98,17 +98,19 @@ class Gateways:
     def __init__(self, redis: redis_py.Redis, seeded: Seed) -> None:
         self._redis = redis
         self._seed = seeded
+        self._compared = 0
 
     def differences(self, ours: int, theirs: int) -> Iterator[str]:
         """What the server on port `theirs` does otherwise than the one on port `ours`."""
+        self._compared += 1
         for name, ask in self._asks().items():
-            facts = [self._facts(port, name, *ask) for port in (ours, theirs)]
+            facts = [self._facts(port, *ask) for port in (ours, theirs)]
             if facts[0] != facts[1]:
                 yield f"{name}: {facts[1]} instead of {facts[0]}"
 
     def _asks(self) -> dict[str, tuple[dict[str, str], bytes]]:
         token = datasets.api_headers(self._seed.token)
-        keyed = {**token, "Idempotency-Key": "same"}
+        keyed = {**token, "Idempotency-Key": "key-{scope}"}
         award: dict[str, Any] = {"member": self._seed.members[0], "kind": "points", "amount": 7}
         encode = msgspec.json.encode
         full = {"reason": "A café", "reference": "r-1", "occurred_at": "2026-01-02T03:04:05+01:00"}
@@ -116,7 +118,10 @@ class Gateways:
             "an award": (keyed, encode(award)),
             "the same again": (keyed, encode(award)),
             "the key with another body": (keyed, encode({**award, "amount": 8})),
-            "all fields": ({**token, "Idempotency-Key": '"all of it"'}, encode({**award, **full})),
+            "all fields": (
+                {**token, "Idempotency-Key": '"quoted key {scope}"'},
+                encode({**award, **full}),
+            ),
             "no key": (token, encode(award)),
             "a bad key": ({**token, "Idempotency-Key": "a b"}, encode(award)),
             "no token": ({"Idempotency-Key": "k"}, encode(award)),
@@ -128,10 +133,10 @@ class Gateways:
             "nobody": (keyed, encode({**award, "member": ids.new("member", 0, bytes(10))})),
         }
 
-    def _facts(self, port: int, _name: str, headers: dict[str, str], body: bytes) -> object:
-        own = dict(headers)
-        if own.get("Idempotency-Key") in {"same", '"all of it"'}:
-            own["Idempotency-Key"] = f'"{own["Idempotency-Key"].strip(chr(34))} {port}"'
+    def _facts(self, port: int, headers: dict[str, str], body: bytes) -> object:
+        # Both write to one Redis: the same key of the other one would be a replay.
+        scope = f"{port}-{self._compared}"
+        own = {name: text.replace("{scope}", scope) for name, text in headers.items()}
         answer = _ask(port, "POST", "/v1/awards", own, body)
         document = msgspec.json.decode(answer.body)
         if answer.status != 201:
@@ -140,22 +145,22 @@ class Gateways:
             ref = ids.parse_event_id(document.pop("id"), "award")
         except BadId as error:
             return str(error)
-        created_at = document.pop("created_at")
-        if "reference" not in own and document["reference"] is None:
-            document["occurred_at"] = document["occurred_at"] == created_at
-        else:
-            document["occurred_at"] = _moment(document["occurred_at"])
+        created_at, occurred_at = document.pop("created_at"), document.pop("occurred_at")
         facts = (
-            _moment(created_at) == ref.ms,
+            answer.headers["content-type"].partition(";")[0],
+            answer.headers.get("idempotent-replayed"),
+            "now" if occurred_at == created_at else _ms(occurred_at),
+            _ms(created_at) == ref.ms,
             document.pop("sequence") == ref.sequence,
-            ref.partition == ids.partition_of(
-                self._seed.program_id, document["member"], keys.AWARD_PARTITIONS
-            ),
+            ref.partition == self._partition(document["member"]),
             self._is_recorded(ref, document),
-        )  # fmt: skip
-        is_replay = answer.headers.get("idempotent-replayed")
-        document.pop("balance")
-        return is_replay, answer.headers["content-type"].partition(";")[0], document, facts
+        )
+        # Both award to the same member.
+        del document["balance"]
+        return facts, document
+
+    def _partition(self, member_id: str) -> int:
+        return ids.partition_of(self._seed.program_id, member_id, keys.AWARD_PARTITIONS)
 
     def _is_recorded(self, ref: ids.EventRef, document: Mapping[str, Any]) -> bool:
         """Whether the stream holds the event, under its number, with the balance after it."""
@@ -196,7 +201,6 @@ def _ask(
         connection.close()
 
 
-def _moment(text: str) -> int:
+def _ms(text: str) -> int:
     """Milliseconds of an RFC 3339 time."""
-    parsed = msgspec.convert(text, dt.datetime)
-    return round(parsed.timestamp() * 1000)
+    return round(dt.datetime.fromisoformat(text).timestamp() * 1000)
