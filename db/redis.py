@@ -58,6 +58,7 @@ class Script:
 POINTS: Final = Script("points_state", "points_award", "points_spend", "points_commit")
 POINTS_OPEN: Final = Script("points_open")
 POINTS_HEAD: Final = Script("points_head")
+POINTS_PEEK: Final = Script("points_peek")
 CLICK_BATCH: Final = Script("click_batch")
 CLICK_CAP: Final = Script("click_cap")
 CLICK_VISIT: Final = Script("click_visit")
@@ -66,6 +67,7 @@ SCRIPTS: Final = (
     POINTS,
     POINTS_OPEN,
     POINTS_HEAD,
+    POINTS_PEEK,
     CLICK_BATCH,
     CLICK_CAP,
     CLICK_VISIT,

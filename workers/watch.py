@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,11 +10,27 @@ from typing import Final
 
 from core import tasks
 from core.settings import Settings
-from db import caps, clicks, dead_letters, expiry, outbox, pg, points, quarantine, redis
+from db import (
+    caps,
+    clicks,
+    dead_letters,
+    expiry,
+    keys,
+    outbox,
+    pg,
+    points,
+    quarantine,
+    reconcile,
+    redis,
+)
 from web import metrics
 from workers import loop
 
+log: Final = logging.getLogger("stampgate.watch")
+
 GAUGES_MS: Final = 5_000
+# One partition at a time.
+COMPARE_MS: Final = 60_000
 
 #: An actor's queue.
 QUEUES: Final = {route.actor: route.queue for route in tasks.TASKS.values()}
@@ -28,14 +45,31 @@ class Watch:
         self._redis = connection
         self._points = points.Points(connection, settings)
         self._gauges_at_ms = 0
+        self._compare_at_ms = 0
+        self._mismatches: Counter[int] = Counter()
 
     async def step(self, now_ms: int) -> int:
-        """Close expired holds, tell of reached caps, set gauges; how many holds and caps."""
+        """Close expired holds, tell of reached caps, compare balances, set gauges; how many holds
+        and caps."""
         if now_ms >= self._gauges_at_ms:
             self._gauges_at_ms = now_ms + GAUGES_MS
             await self._set_gauges()
+        if now_ms >= self._compare_at_ms:
+            self._compare_at_ms = now_ms + COMPARE_MS
+            await self._compare(now_ms // COMPARE_MS % keys.AWARD_PARTITIONS)
         told = await self._tell_of_caps()
         return told + await expiry.expire_due(self._points, self._redis, now_ms)
+
+    async def _compare(self, number: int) -> None:
+        """Compare the balances of a partition in Redis with those in PostgreSQL."""
+        async with self._pool.acquire() as db:
+            found = await reconcile.compare(db, self._redis, number)
+        if found is None:
+            return
+        for mismatch in found:
+            log.error("partition %d: Redis and PostgreSQL differ: %s", number, mismatch)
+        self._mismatches[number] = len(found)
+        metrics.balance_mismatches.labels("redis").set(self._mismatches.total())
 
     async def _tell_of_caps(self) -> int:
         announced = await caps.read(self._redis)

@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 
 from core import errors, keyring
 from core.settings import Settings
-from db import keys, ledger, migrate
+from db import keys, ledger, migrate, reconcile
+from db import redis as redis_
 from deploy.commands.arguments import Commands
 
 POSTGRES_MIN: Final = 15
@@ -176,6 +177,25 @@ async def _state(settings: Settings) -> list[Finding]:
     ]  # fmt: skip
 
 
+async def _balances(settings: Settings) -> list[Finding]:
+    connection = await redis_.Connection.open(settings.redis_url)
+    db = await asyncpg.connect(settings.migration_url, timeout=5)
+    try:
+        compared = [
+            await reconcile.compare(db, connection, number)
+            for number in range(keys.AWARD_PARTITIONS)
+        ]
+    except errors.StampgateError as error:
+        return [Finding("Redis balances", error.code, "see the findings on Redis")]
+    finally:
+        await db.close()
+        await connection.close()
+    wrong = [mismatch for found in compared for mismatch in found or ()]
+    seen = f"{len(wrong)} differ, in {sum(found is not None for found in compared)} partitions seen"
+    advice = f"account {wrong[0].account_id}: run `stampgate rebuild awards`" if wrong else ""
+    return [Finding("Redis balances", seen, advice)]
+
+
 async def _queue(settings: Settings) -> list[Finding]:
     async with Redis.from_url(settings.queue_url, socket_timeout=5) as redis:
         return [_version("Redis (queue)", await redis.info("server"))]
@@ -212,6 +232,7 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("key ring", _key_ring),
     ("PostgreSQL", _postgres),
     ("Redis (state)", _state),
+    ("Redis balances", _balances),
     ("Redis (queue)", _queue),
     ("disk", _disk),
 )

@@ -159,6 +159,9 @@ async def use_partition(connection: redis.Connection, number: int) -> None:
     for op in ("capture", "release", "expire"):
         hold = await bank.decide(ask("hold", 10, member_id=member, expires_in_s=60))
         await bank.decide(closing(op, hold)._replace(partition=number))
+    peek = (1, "0-0", 100, events.account_field(PROGRAM, member, "points"))
+    seen = await connection.run(redis.POINTS_PEEK, keys.award_state(number, 1)[:3], peek)
+    assert seen[2] == [b"70"]
     assert await state.balances(PROGRAM, member) == {"points": (70, 0), "stamps": (0, 0)}
 
 
