@@ -44,8 +44,8 @@ def text(results: Results) -> str:
         f"{kind}easured {results.date:%Y-%m-%d %H:%M} UTC at commit `{results.commit}` on "
         f"{machine.processor}, {machine.cores} cores, {machine.memory_mib:,} MiB, "
         f"Linux {machine.kernel}, Python {machine.python}, load by {results.generator}; load "
-        f"average before and after {machine.load[0]} and {machine.load[1]}. Others used the machine if "
-        f"the first is not near 0; then CPU times say more than rates."
+        f"average before and after {machine.load[0]} and {machine.load[1]}. "
+        "If the first is not near 0, others used the machine; then CPU times say more than rates."
     )
     lines = [measured, "", tables.markdown(results.rows)]
     lines += ["", *(f"Missing: {what}." for what in results.missing)] if results.missing else []
