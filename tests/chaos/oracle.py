@@ -18,7 +18,7 @@ from tests.chaos.hooks import Hooks
 from tests.chaos.load import Deed, History
 from tests.chaos.stack import Stack, until
 
-QUIET_S = 15.0
+QUIET_S = 30.0
 DELIVERED_S = 60.0
 KINDS: dict[str, ids.Kind] = {
     "award": "award",
