@@ -120,18 +120,18 @@ async def test_every_visitor_is_redirected_and_every_click_kept_while_workers_ar
     await publish("shop")
     async with parent(environ, tmp_path) as redirector:
         load = Steady(redirector.port, "/r/shop", keeps=keeps)
-        loading = asyncio.create_task(load.run(300, 6, connections=16))
+        loading = asyncio.create_task(asyncio.to_thread(load.run, 300, 6, 16))
         await redirector.roll()
         await redirector.roll()
-        await loading
-        assert not load.errors
-        assert load.statuses == {302: load.sent}
+        outcome = await loading
+        assert not outcome.errors
+        assert outcome.statuses == {302: outcome.sent}
 
         async def are_counted() -> bool:
-            return await redirector.redirects() == load.sent
+            return await redirector.redirects() == outcome.sent
 
         await eventually(are_counted)
-    assert await clicks(connection) == load.sent
+    assert await clicks(connection) == outcome.sent
 
 
 @pytest.mark.chaos

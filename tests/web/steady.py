@@ -5,18 +5,17 @@ As a process of its own: `steady.py PORT PATH keep|close PER_S SECONDS CONNECTIO
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import errno
+import select
+import socket
 import sys
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import msgspec
-import uvloop
 
-TICK_S: Final = 0.001
 LAST_ANSWER_S: Final = 10.0
 
 
@@ -35,159 +34,159 @@ class Outcome:
     stall_ms: float
 
 
+class Connection:
+    """A connection with at most one request under way, due at `due` and not yet sent if `waits`."""
+
+    __slots__ = ("due", "received", "sock", "waits")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.due: float | None = None
+        self.waits = False
+        self.received = b""
+
+
 class Steady:
-    """What a load on a port of this machine came to.
+    """A load on a port of this machine; blocks, so that nothing else delays it.
 
     Kept connections are used in turn; one whose answer says `Connection: close` is replaced, as
     is one that was closed while no request was under way. All else counts as an error.
     """
 
     def __init__(self, port: int, path: str, *, keeps: bool) -> None:
-        self.statuses: Counter[int] = Counter()
-        self.errors: Counter[str] = Counter()
-        self.latencies_s: list[float] = []
-        self.opened = 0
-        self.stall_s = 0.0
-        self.keeps = keeps
-        self.idle: deque[_Connection] = deque()
-        self._port = port
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._address = ("127.0.0.1", port)
+        self._keeps = keeps
         close = "" if keeps else "Connection: close\r\n"
-        self.request = (
+        self._request = (
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Mozilla/5.0 Firefox/128.0\r\n"
             f"Accept: text/html\r\n{close}\r\n"
         ).encode()
+        self._statuses: Counter[int] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._latencies_s: list[float] = []
+        self._opened = 0
+        self._stall_s = 0.0
         self._under_way = 0
-        self._all_answered = asyncio.Event()
+        self._epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}
+        self._idle: deque[Connection] = deque()
 
-    @property
-    def answered(self) -> int:
-        """Requests that got an answer."""
-        return self.statuses.total()
-
-    @property
-    def sent(self) -> int:
-        """Requests that were due, when the load is over."""
-        return self.answered + self.errors.total()
-
-    async def run(self, per_s: float, seconds: float, connections: int = 1) -> None:
+    def run(self, per_s: float, seconds: float, connections: int = 1) -> Outcome:
         """Send at a rate for a while, and wait for the last answers."""
-        if self.keeps:
-            await asyncio.gather(*(self._connect(None) for _ in range(connections)))
+        if self._keeps:
+            self._idle.extend(self._open() for _ in range(connections))
         started, sent = time.monotonic(), 0
         while (elapsed := time.monotonic() - started) < seconds:
             while sent < elapsed * per_s:
                 due = started + sent / per_s
-                self.stall_s = max(self.stall_s, time.monotonic() - due)
+                self._stall_s = max(self._stall_s, time.monotonic() - due)
                 sent += 1
                 self._send(due)
-            await asyncio.sleep(TICK_S)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_ANSWER_S):
-                await self._all_answered.wait()
+            self._poll(max(0.0, started + sent / per_s - time.monotonic()))
+        ends = time.monotonic() + LAST_ANSWER_S
+        while self._under_way and time.monotonic() < ends:
+            self._poll(0.1)
         if self._under_way:
-            self.errors["no answer"] = self._under_way
-        for connection in self.idle:
-            connection.close()
+            self._errors["no answer"] = self._under_way
+        for connection in list(self._connections.values()):
+            self._close(connection)
+        self._epoll.close()
+        return self._outcome(sent)
 
-    def outcome(self) -> Outcome:
-        """The load in numbers."""
-        in_order = sorted(self.latencies_s) or [0.0]
+    def _outcome(self, sent: int) -> Outcome:
+        in_order = sorted(self._latencies_s) or [0.0]
         p50, p99 = (in_order[int(len(in_order) * share)] for share in (0.5, 0.99))
-        times = (p50, p99, in_order[-1], self.stall_s)
+        times = (p50, p99, in_order[-1], self._stall_s)
         return Outcome(
-            self.sent,
-            dict(self.statuses),
-            dict(self.errors),
-            self.opened,
+            sent,
+            dict(self._statuses),
+            dict(self._errors),
+            self._opened,
             *(round(1000 * seconds, 2) for seconds in times),
         )
 
-    def done(self, due: float, outcome: int | str) -> None:
-        """A request got a status, or an error."""
-        self._under_way -= 1
-        if not self._under_way:
-            self._all_answered.set()
-        if isinstance(outcome, int):
-            self.statuses[outcome] += 1
-            self.latencies_s.append(time.monotonic() - due)
-        else:
-            self.errors[outcome] += 1
+    def _open(self) -> Connection:
+        self._opened += 1
+        sock = socket.socket()
+        sock.setblocking(False)
+        connection = Connection(sock)
+        self._connections[sock.fileno()] = connection
+        self._epoll.register(sock, select.EPOLLIN)
+        sock.connect_ex(self._address)
+        return connection
+
+    def _close(self, connection: Connection) -> None:
+        del self._connections[connection.sock.fileno()]
+        connection.sock.close()
 
     def _send(self, due: float) -> None:
         self._under_way += 1
-        self._all_answered.clear()
-        if self.idle:
-            self.idle.popleft().send(due)
-        else:
-            task = asyncio.create_task(self._connect(due))
-            self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
+        connection = self._idle.popleft() if self._idle else self._open()
+        connection.due = due
+        self._write(connection)
 
-    async def _connect(self, due: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        self.opened += 1
+    def _write(self, connection: Connection) -> None:
         try:
-            await loop.create_connection(lambda: _Connection(self, due), "127.0.0.1", self._port)
+            connection.sock.send(self._request)
+        except BlockingIOError:
+            # It is still being made.
+            connection.waits = True
+            self._epoll.modify(connection.sock, select.EPOLLIN | select.EPOLLOUT)
         except OSError as error:
-            if due is None:
-                raise
-            self.done(due, f"connect: {type(error).__name__}")
+            self._lose(connection, errno.errorcode[error.errno or 0])
 
+    def _poll(self, timeout_s: float) -> None:
+        for fd, events in self._epoll.poll(timeout_s):
+            connection = self._connections[fd]
+            if connection.waits and events & select.EPOLLOUT:
+                connection.waits = False
+                self._epoll.modify(fd, select.EPOLLIN)
+                self._write(connection)
+            else:
+                self._read(connection)
 
-class _Connection(asyncio.Protocol):
-    """A connection with at most one request under way, due at `_due`."""
-
-    def __init__(self, load: Steady, due: float | None) -> None:
-        self._load = load
-        self._due = due
-        self._received = b""
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        if self._due is None:
-            self._load.idle.append(self)
-        else:
-            self._transport.write(self._load.request)
-
-    def send(self, due: float) -> None:
-        self._due = due
-        self._transport.write(self._load.request)
-
-    def close(self) -> None:
-        self._transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, end, body = self._received.partition(b"\r\n\r\n")
-        if not end or self._due is None:
+    def _read(self, connection: Connection) -> None:
+        try:
+            data = connection.sock.recv(65_536)
+        except OSError as error:
+            self._lose(connection, errno.errorcode[error.errno or 0])
             return
+        if not data:
+            self._lose(connection, "end of file")
+            return
+        connection.received += data
+        head, end, body = connection.received.partition(b"\r\n\r\n")
         lowered = head.lower()
         _, _, length = lowered.partition(b"content-length: ")
-        if len(body) < int(length.partition(b"\r\n")[0] or 0):
-            return
-        due, self._due, self._received = self._due, None, b""
-        self._load.done(due, int(head[9:12]))
-        if self._load.keeps and b"\r\nconnection: close" not in lowered:
-            self._load.idle.append(self)
+        if end and len(body) >= int(length.partition(b"\r\n")[0] or 0):
+            is_last = b"\r\nconnection: close" in lowered
+            self._answered(connection, int(head[9:12]), is_last=is_last)
+
+    def _answered(self, connection: Connection, status: int, *, is_last: bool) -> None:
+        assert connection.due is not None, "an answer to no request"
+        self._under_way -= 1
+        self._statuses[status] += 1
+        self._latencies_s.append(time.monotonic() - connection.due)
+        connection.due, connection.received = None, b""
+        if is_last or not self._keeps:
+            self._close(connection)
         else:
-            self._transport.close()
+            self._idle.append(connection)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._due is not None:
-            self._load.done(self._due, f"closed: {type(exc).__name__ if exc else 'EOF'}")
-            self._due = None
-        elif self in self._load.idle:
-            self._load.idle.remove(self)
+    def _lose(self, connection: Connection, cause: str) -> None:
+        if connection.due is None:
+            self._idle.remove(connection)
+        else:
+            self._under_way -= 1
+            self._errors[cause] += 1
+        self._close(connection)
 
 
-async def main(port: str, path: str, kind: str, *numbers: str) -> None:
-    load = Steady(int(port), path, keeps=kind == "keep")
+def main(port: str, path: str, kind: str, *numbers: str) -> None:
     per_s, seconds, connections = map(int, numbers)
-    await load.run(per_s, seconds, connections)
-    sys.stdout.buffer.write(msgspec.json.encode(load.outcome()))
+    load = Steady(int(port), path, keeps=kind == "keep")
+    sys.stdout.buffer.write(msgspec.json.encode(load.run(per_s, seconds, connections)))
 
 
 if __name__ == "__main__":
-    uvloop.run(main(*sys.argv[1:]))
+    main(*sys.argv[1:])
