@@ -13,7 +13,7 @@ import uvloop
 from core import settings as settings_
 from core.errors import BadKeyRing, BadSetting
 from core.settings import Settings
-from gateway import routes
+from gateway import hot, routes
 from gateway.app import App
 from gateway.dispatch import Dispatch
 from web import child, logs, metrics, parent, server
@@ -82,7 +82,12 @@ async def _serve(settings: Settings) -> None:
 
     sock = child.inherited_socket(os.environ)
     await server.serve(
-        dispatch, sock, settings=settings, is_able=lambda: app.redis.is_up, on_stop=[close]
+        dispatch,
+        sock,
+        settings=settings,
+        protocol=hot.protocol(app, dispatch.requests),
+        is_able=lambda: app.redis.is_up,
+        on_stop=[close],
     )
 
 

@@ -26,12 +26,17 @@ _QUOTED: Final = re.compile(r'"([ !#-~]{1,255})"')
 def key_of(call: Call) -> str | None:
     """The Idempotency-Key, quoted or bare, None without one; IdempotencyKeyInvalid."""
     values = call.request.headers.getall(HEADER, [])
-    if not values:
-        return None
-    quoted = _QUOTED.fullmatch(values[0])
-    if len(values) > 1 or not (quoted or _BARE.fullmatch(values[0])):
+    if len(values) > 1:
         raise errors.IdempotencyKeyInvalid
-    return quoted[1] if quoted else values[0]
+    return checked_key(values[0]) if values else None
+
+
+def checked_key(value: str) -> str:
+    """The Idempotency-Key of a header's value; IdempotencyKeyInvalid."""
+    quoted = _QUOTED.fullmatch(value)
+    if not (quoted or _BARE.fullmatch(value)):
+        raise errors.IdempotencyKeyInvalid
+    return quoted[1] if quoted else value
 
 
 async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]]) -> web.Response:

@@ -13,7 +13,7 @@ from core import errors, ids
 from core.programs import Amount, Program
 from db import awards, decisions
 from gateway import answers, bulk, lookups
-from gateway.app import Call, read
+from gateway.app import App, Call, read
 from web import problem
 from web.routing import Route
 
@@ -91,20 +91,27 @@ class Reversal(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
 
 
-_new = msgspec.json.Decoder(NewAward)
+decoder: Final = msgspec.json.Decoder(NewAward)
 _new_item = msgspec.json.Decoder(NewAwardItem)
 _reversal = msgspec.json.Decoder(NewReversal)
 
 
 async def create(call: Call) -> web.Response:
-    """Award points or stamps; the answer is final."""
+    """Award points or stamps; the answer is final. `hot.py` does the same for plain requests."""
     key = answers.required_key(call)
-    new = problem.decode(_new, await read(call))
+    new = problem.decode(decoder, await read(call))
     app, caller, now_ms = call.app, call.principal, call.app.now_ms()
     program = await app.rules.program(caller.program_id)
-    ask = _ask(program, caller.subject, key, new, now_ms)
-    decision = await lookups.settled(awards.decide(app.points, app.pool, ask, now_ms))
-    return answers.decided(_award(ask, decision), decision)
+    ask = draft(program, caller.subject, key, new, now_ms)
+    decision = await settled(app, ask, now_ms, awards.place(app.points, ask, now_ms))
+    return answers.decided(award(ask, decision), decision)
+
+
+async def settled(
+    app: App, ask: awards.Ask, now_ms: int, placed: asyncio.Future[decisions.Outcome]
+) -> decisions.Decision:
+    """The decision about what was placed, or the refusal as an error."""
+    return await lookups.settled(awards.settle(app.points, app.pool, ask, now_ms, placed))
 
 
 async def create_many(call: Call) -> web.Response:
@@ -113,7 +120,9 @@ async def create_many(call: Call) -> web.Response:
     app, caller, now_ms = call.app, call.principal, call.app.now_ms()
     program = await app.rules.program(caller.program_id)
     drafts = bulk.drafts(
-        body, _new_item, lambda new: _ask(program, caller.subject, new.idempotency_key, new, now_ms)
+        body,
+        _new_item,
+        lambda new: draft(program, caller.subject, new.idempotency_key, new, now_ms),
     )
     placed = [_place(call, draft, now_ms) for draft in drafts]
     made = [await _settle(call, ask, now_ms, future) for ask, future in placed]
@@ -139,12 +148,11 @@ async def _settle(
 ) -> bulk.ItemAnswer[Award]:
     if ask is None or isinstance(placed, errors.StampgateError):
         return bulk.answer(placed)
-    app = call.app
     try:
-        decision = await lookups.settled(awards.settle(app.points, app.pool, ask, now_ms, placed))
+        decision = await settled(call.app, ask, now_ms, placed)
     except errors.StampgateError as error:
         return bulk.answer(error)
-    return bulk.answer(_award(ask, decision), is_replay=decision.is_replay)
+    return bulk.answer(award(ask, decision), is_replay=decision.is_replay)
 
 
 async def get(call: Call) -> web.Response:
@@ -205,7 +213,8 @@ async def _find(call: Call, award_id: str) -> awards.Event:
     return await lookups.event(call, award_id, "award", errors.AwardNotFound)
 
 
-def _ask(program: Program, caller: str, key: str, new: NewAward, now_ms: int) -> awards.Ask:
+def draft(program: Program, caller: str, key: str, new: NewAward, now_ms: int) -> awards.Ask:
+    """What a new award asks to be decided; InvalidRequest."""
     return awards.Ask(
         op="award",
         program=program,
@@ -227,7 +236,8 @@ def _occurred(at: dt.datetime, now_ms: int) -> int:
     return (at - lookups.EPOCH) // dt.timedelta(milliseconds=1)
 
 
-def _award(ask: awards.Ask, decision: decisions.Decision) -> Award:
+def award(ask: awards.Ask, decision: decisions.Decision) -> Award:
+    """The answer to what was decided."""
     created_at = lookups.moment(decision.at_ms)
     return Award(
         id=answers.event_id("award", ask.where, decision),
@@ -258,20 +268,22 @@ _REFUSALS = (
     errors.OverCapacity,
 )
 
+CREATE: Final = Route(
+    method="POST",
+    path="/v1/awards",
+    handler=create,
+    name="create_award",
+    summary="Award points or stamps to a member",
+    scope="awards:write",
+    body=NewAward,
+    reply=Award,
+    status=201,
+    errors=_REFUSALS,
+    is_idempotent=True,
+)
+
 ROUTES: tuple[Route, ...] = (
-    Route(
-        method="POST",
-        path="/v1/awards",
-        handler=create,
-        name="create_award",
-        summary="Award points or stamps to a member",
-        scope="awards:write",
-        body=NewAward,
-        reply=Award,
-        status=201,
-        errors=_REFUSALS,
-        is_idempotent=True,
-    ),
+    CREATE,
     Route(
         method="POST",
         path="/v1/awards/batch",

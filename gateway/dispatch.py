@@ -33,13 +33,8 @@ class Dispatch:
         response: web.StreamResponse
         try:
             response = await self._answer(request, name, matched)
-        except StampgateError as error:
-            if error.status == 500:
-                log.exception("a request failed")
-            response = problem.problem(error, name)
-        except Exception:
-            log.exception("a request failed")
-            response = problem.problem(StampgateError(), name)
+        except Exception as error:  # noqa: BLE001 - `refusal` logs it
+            response = refusal(error, name)
         response.headers[request_id.HEADER] = name
         self.requests.add(matched[-1], response.status, time.perf_counter() - started)
         return response
@@ -62,3 +57,14 @@ class Dispatch:
                 principal=caller,
             )
         )
+
+
+def refusal(error: Exception, name: str) -> web.Response:
+    """The answer to a refusal, or to a fault of ours, which is logged and answered as a bare 500.
+
+    `name` is the request's id.
+    """
+    known = error if isinstance(error, StampgateError) else StampgateError()
+    if known.status == 500:
+        log.error("a request failed", exc_info=error)
+    return problem.problem(known, name)

@@ -27,9 +27,14 @@ class Rules:
 
     async def program(self, program_id: str) -> Program:
         """The program; ProgramNotFound, or Unavailable when it was never read."""
+        known = self.known(program_id)
+        return await asyncio.shield(self._read(program_id)) if known is None else known
+
+    def known(self, program_id: str) -> Program | None:
+        """The program if it is in memory, which is then brought up to date."""
         known = self._known.get(program_id)
         if known is None:
-            return await asyncio.shield(self._read(program_id))
+            return None
         if time.monotonic() - known[1] > FRESH_S:
             _ = self._read(program_id)
         return known[0]

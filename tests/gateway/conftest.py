@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
-import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,18 +14,24 @@ import aiohttp
 import asyncpg
 import msgspec
 import pytest
-from aiohttp import web
+import uvloop
 from redis.asyncio import Redis
 
 from core import keyring, tokens
 from core.settings import Settings
 from db import keys
 from deploy.local.postgres import DatabaseUrls
-from gateway import routes
+from gateway import hot, routes
 from gateway.app import App
 from gateway.dispatch import Dispatch
+from tests import lanes
 from web.routing import Router
-from web.server import Server
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """What production runs on."""
+    return {"uvloop": uvloop.new_event_loop}
+
 
 Db: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -117,21 +123,33 @@ def bearer(text: str) -> dict[str, str]:
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[tuple[App, str]]:
     """A gateway with these settings, and its address."""
+    async with speaking(settings) as (app, speaker):
+        yield app, f"http://127.0.0.1:{speaker.port}"
+
+
+@contextlib.asynccontextmanager
+async def speaking(settings: Settings) -> AsyncIterator[tuple[App, lanes.Speaker]]:
+    """A gateway with these settings, to be spoken to in bytes."""
     app = await App.open(settings)
-    server = Server(Dispatch(app, Router(routes.ROUTES)))
-    runner = web.ServerRunner(server)
-    await runner.setup()
-    sock = socket.create_server(("127.0.0.1", 0))
-    await web.SockSite(runner, sock).start()
+    dispatch = Dispatch(app, Router(routes.ROUTES))
+    protocol = hot.protocol(app, dispatch.requests)
     try:
-        yield app, f"http://127.0.0.1:{sock.getsockname()[1]}"
+        async with lanes.speaking(dispatch, settings, protocol) as speaker:
+            yield app, speaker
     finally:
-        await runner.cleanup()
         await app.close()
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database: DatabaseUrls, redis_url: str) -> Settings:
+def fast_lane() -> bool:
+    """Whether the gateway has its fast lane; `lanes.BOTH_LANES` tests both."""
+    return True
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, database: DatabaseUrls, redis_url: str, *, fast_lane: bool
+) -> Settings:
     ring = tmp_path / "keyring.json"
     ring.write_bytes(keyring.dump(RING))
     return Settings(
@@ -140,12 +158,12 @@ def settings(tmp_path: Path, database: DatabaseUrls, redis_url: str) -> Settings
         queue_url=redis_url,
         keyring_file=str(ring),
         redirector_url="https://go.example.test",
+        fast_lane=fast_lane,
     )
 
 
-@pytest.fixture
-async def open_partitions(redis: Redis) -> None:
-    """Award partitions as the flusher leaves them when it has opened them."""
+async def open_all(redis: Redis) -> None:
+    """Open the award partitions as the flusher leaves them when it has opened them."""
     head: dict[Any, Any] = {
         "gen": 0,
         "seq": 0,
@@ -154,6 +172,11 @@ async def open_partitions(redis: Redis) -> None:
     }
     for partition in range(keys.AWARD_PARTITIONS):
         await redis.hset(keys.award_head(partition), mapping=head)
+
+
+@pytest.fixture
+async def open_partitions(redis: Redis) -> None:
+    await open_all(redis)
 
 
 @pytest.fixture
