@@ -9,9 +9,11 @@ import argparse
 import datetime as dt
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+import uvloop
 
 from core.errors import BadSetting
 from deploy.local.folders import BadFolder
@@ -19,7 +21,9 @@ from deploy.local.postgres import ServerFailed
 from deploy.local.stack import StackFailed
 from loadtests import (
     cases,
+    comparison,
     cores,
+    crowd,
     datasets,
     flushing,
     measured,
@@ -32,9 +36,10 @@ from loadtests import (
     wrk_runner,
 )
 from loadtests.cases import Case
+from loadtests.comparison import Contest
 from loadtests.effort import FULL, QUICK, Effort
 from loadtests.measured import Measured
-from loadtests.results import Row
+from loadtests.results import OURS, Row
 from loadtests.stack import BenchStack
 
 NO_WRK: Final = "wrk is not installed: the closed loop ran on our own generator"
@@ -48,31 +53,33 @@ class Bench:
         self._stack = running
         self._effort = effort
         self._runs = 0
-        self._members = folder / "members.txt"
-        sample = datasets.zipf(running.seed.members, datasets.SAMPLES)
-        self._members.write_text("".join(f"{member}\n" for member in sample))
+        self._members = _listed(
+            folder / "members.txt", datasets.zipf(running.seed.members, datasets.SAMPLES)
+        )
+        self._slugs = _listed(
+            folder / "slugs.txt", datasets.zipf(list(crowd.slugs()), crowd.VISITS)
+        )
+        self._redirector, self._ordinary, self._gateway = (
+            subjects.ours(running, app)
+            for app in (running.redirector, running.ordinary, running.gateway)
+        )
         self.rows: list[Row] = []
         self.missing: list[str] = [] if wrk_runner.find() else [NO_WRK]
 
     def run(self) -> None:
         """Measure everything."""
-        redirector, ordinary, gateway = (
-            subjects.ours(self._stack, app)
-            for app in (self._stack.redirector, self._stack.ordinary, self._stack.gateway)
-        )
-        with subjects.nginx() as limit:
-            if limit is None:
-                self.missing.append(NO_NGINX)
-            chosen = [
-                *([] if limit is None else cases.limits(limit)),
-                *cases.redirects(ordinary, "ordinary", ["always"]),
-                *cases.redirects(redirector, "fast", cases.DURABILITIES),
-                *cases.awards(gateway, self._stack.seed, self._members),
+        chosen = self.compare(
+            [
+                *cases.redirects(self._ordinary, "ordinary", ["always"]),
+                *cases.batch_awards(
+                    self._gateway, cases.batch_load(self._stack.seed, self._members)
+                ),
             ]
-            self._alternate([case for case in chosen if case.is_core or not self._effort.is_quick])
+        )
         self._stack.use("always")
         for case in chosen:
-            if case.is_core and (case.link == "splice" or case.what == "award"):
+            is_usual = case.link == "splice" or case.what != "redirect"
+            if case.is_core and is_usual and case.subject.name == OURS:
                 self._open(case)
         for redirectors in (1, 8):
             self._add(flushing.clicks(self._stack, self._effort, redirectors))
@@ -80,14 +87,67 @@ class Bench:
         self._stack.fill()
         self._add(memory.measure(self._stack))
 
-    def _alternate(self, chosen: Sequence[Case]) -> None:
+    def compare(self, more: Sequence[Case]) -> list[Case]:
+        """Measure ours, the peers and `more` under the same conditions; what was measured."""
+        blobs = crowd.snapshots(self._stack.seed.program_id, ["splice"])
+        with subjects.nginx() as limit, comparison.entered(self._stack, blobs) as peers:
+            if limit is None:
+                self.missing.append(NO_NGINX)
+            self.missing += peers.missing
+            chosen = [*([] if limit is None else cases.limits(limit)), *self._all(peers), *more]
+            chosen = [case for case in chosen if case.is_core or not self._effort.is_quick]
+            chosen.sort(key=_order)
+            self._alternate(chosen)
+            if not self._effort.is_quick:
+                self._compare_crowd(peers, blobs)
+        if not self._effort.is_quick:
+            self._compare_several(2)
+        return chosen
+
+    def _all(self, peers: Contest) -> list[Case]:
+        load = cases.award_load(self._stack.seed, self._members)
+        chosen = cases.redirects(self._redirector, "fast")
+        for subject in peers.redirectors:
+            chosen += cases.peer_redirects(subject)
+        chosen += cases.single_awards(self._gateway, load, cases.AWARD_TARGET)
+        for subject in peers.gateways:
+            chosen += cases.single_awards(subject, load)
+        return chosen
+
+    def _compare_crowd(self, peers: Contest, blobs: Mapping[str, bytes]) -> None:
+        """Many links; ours reads each from Redis when it is first asked for."""
+        uvloop.run(crowd.publish(self._stack.settings.redis_url, blobs))
+        chosen = [cases.crowd_redirects(self._redirector, "fast", self._slugs)]
+        chosen += [cases.crowd_redirects(one, "-", self._slugs) for one in peers.redirectors]
+        cases.closed(chosen[0], self._name(), cases.WARM_UP_S)
+        self._alternate(chosen, self._stack.empty_streams)
+
+    def _compare_several(self, processes: int) -> None:
+        """So many processes of each, on all cores, where the generator and Redis are as well."""
+        apps = (self._stack.redirector, self._stack.gateway)
+        for app in apps:
+            self._stack.restart(app, processes)
+        with comparison.entered(self._stack, {}, processes=processes) as peers:
+            self.missing += peers.missing
+            chosen = [
+                case._replace(processes=processes, target=None, is_core=False)
+                for case in self._all(peers)
+                if (case.connections, case.link) in {(64, "splice"), (64, "-")}
+                and case.headers != "1 KiB"
+            ]
+            chosen.sort(key=_order)
+            self._alternate(chosen)
+        for app in apps:
+            self._stack.restart(app)
+
+    def _alternate(self, chosen: Sequence[Case], prepare: Callable[[], None] | None = None) -> None:
         """All cases one after the other, in rounds, so that a noisy minute harms each a little."""
         found: dict[int, list[tuple[Measured, float]]] = {
             number: [] for number in range(len(chosen))
         }
         for turn in range(self._effort.rounds):
             print(f"round {turn + 1} of {self._effort.rounds}", flush=True)
-            self._stack.fill()
+            (prepare or self._stack.fill)()
             for number, case in enumerate(chosen):
                 self._condition(case)
                 found[number].append(self._closed(case))
@@ -100,9 +160,12 @@ class Bench:
         used, seconds = case.subject.cpu_s(), self._effort.closed_s
         one = cases.closed(case, self._name(), seconds)
         used = case.subject.cpu_s() - used
-        print(f"  {case.what} {case.lane} {case.link} {case.headers} {case.durability or ''} "
-              f"×{case.connections}: {one.per_second * case.factor:,.0f} {case.unit}",
-              flush=True)  # fmt: skip
+        facts = (case.lane, case.link, case.headers, case.durability or "-")
+        print(
+            f"  {case.subject.name}: {case.what} {' '.join(fact for fact in facts if fact != '-')} "
+            f"×{case.connections}: {one.per_second * case.factor:,.0f} {case.unit}",
+            flush=True,
+        )
         return one, used / max(1.0, one.per_second * seconds * case.factor) * 1e6
 
     def _open(self, case: Case) -> None:
@@ -125,6 +188,7 @@ class Bench:
         )
 
     def _condition(self, case: Case) -> None:
+        self._stack.empty_streams()
         if case.durability is not None:
             self._stack.use(case.durability)
 
@@ -137,10 +201,20 @@ class Bench:
         return f"run{self._runs}"
 
 
+def _listed(path: Path, lines: Sequence[str]) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def _order(case: Case) -> tuple[object, ...]:
+    """Cases of the same conditions side by side, whoever the subject is."""
+    return case.what, case.durability or "", case.headers, case.connections, case.link
+
+
 def _conditions(one: Case | Row) -> tuple[object, ...]:
     """What a case has in common with its row."""
     facts = (one.what, one.lane, one.link, one.headers, one.connections, one.durability)
-    return (*facts, one.subject if isinstance(one, Row) else one.subject.name)
+    return (*facts, one.processes, one.subject if isinstance(one, Row) else one.subject.name)
 
 
 def _row(case: Case, rounds: list[Measured], **facts: object) -> Row:
@@ -156,6 +230,7 @@ def _row(case: Case, rounds: list[Measured], **facts: object) -> Row:
         headers=case.headers,
         durability=case.durability or "-",
         connections=case.connections,
+        processes=case.processes,
         **facts,
     )
 
@@ -164,6 +239,7 @@ def main() -> int:
     """Measure, print, write; 1 only when the stack cannot run."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about a minute, the main rows only")
+    parser.add_argument("--peers", action="store_true", help="only ours beside the peers")
     parser.add_argument("--write", action="store_true", help="keep a copy and renew docs/")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
@@ -171,7 +247,10 @@ def main() -> int:
     try:
         with stack.running() as running, cores.pinned(cores.GENERATOR):
             bench = Bench(running, effort, running.folder)
-            bench.run()
+            if arguments.peers:
+                bench.compare([])
+            else:
+                bench.run()
     except KeyboardInterrupt:
         return 130
     except (BadFolder, BadSetting, ServerFailed, StackFailed) as error:
@@ -183,7 +262,7 @@ def main() -> int:
         is_quick=effort.is_quick,
         machine=results.machine(load),
         generator="our own generator" if NO_WRK in bench.missing else "wrk",
-        rows=bench.rows,
+        rows=comparison.with_ratios(bench.rows),
         missing=bench.missing,
     )
     lines = [tables.cells(row) for row in found.rows]

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 import uvloop
 
-from loadtests import datasets, generator, seed, stack, wrk_runner
+from loadtests import crowd, datasets, generator, seed, stack, wrk_runner
 from loadtests.measured import Measured
 from loadtests.results import Target
 from loadtests.seed import Seed
@@ -21,10 +21,12 @@ Lane = Literal["fast", "ordinary", "-"]
 CONNECTIONS: Final = (64, 256)
 DURABILITIES: Final[tuple[Durability, ...]] = ("always", "everysec")
 BATCH: Final = 500
+WARM_UP_S: Final = 5.0
+CROWD: Final = f"{crowd.LINKS:,} by Zipf"
 BATCH_CONNECTIONS: Final = 16
 REDIRECT_TARGET: Final = Target(at_least=15_000)
 AWARD_TARGET: Final = Target(at_least=10_000)
-BATCH_TARGET: Final = Target(at_least=40_000)
+BATCH_TARGET: Final = Target(at_least=60_000)
 OPEN_TARGET: Final = Target(p99_ms_below=10.0)
 
 
@@ -54,6 +56,7 @@ class Case(NamedTuple):
     link: str = "-"
     headers: str = "-"
     factor: int = 1
+    processes: int = 1
     target: Target | None = None
     is_core: bool = False
 
@@ -85,8 +88,13 @@ def opened(case: Case, run: str, seconds: float, rate: float) -> Measured:
     )
 
 
-def redirects(subject: Subject, lane: Lane, durabilities: Sequence[Durability]) -> list[Case]:
-    """All kinds of links, headers and connections."""
+def redirects(
+    subject: Subject,
+    lane: Lane,
+    durabilities: Sequence[Durability] = DURABILITIES,
+    links: Sequence[str] = tuple(seed.LINKS),
+) -> list[Case]:
+    """These links, with all headers and connections."""
     return [
         Case(
             what="redirect",
@@ -102,9 +110,29 @@ def redirects(subject: Subject, lane: Lane, durabilities: Sequence[Durability]) 
             is_core=durability == "always" and connections == 64 and headers == "short",
         )
         for durability, link, headers, connections in itertools.product(
-            durabilities, seed.LINKS, datasets.HEADERS, CONNECTIONS
+            durabilities, links, datasets.HEADERS, CONNECTIONS
         )
     ]
+
+
+def peer_redirects(subject: Subject) -> list[Case]:
+    """The links with a click id in them."""
+    return redirects(subject, "-", links=["splice"])
+
+
+def crowd_redirects(subject: Subject, lane: Lane, slugs_file: Path) -> Case:
+    """Many links, visited by Zipf."""
+    return Case(
+        what="redirect",
+        subject=subject,
+        load=crowd_load(slugs_file),
+        connections=64,
+        durability="always",
+        unit="redirects/s",
+        lane=lane,
+        link=CROWD,
+        headers="short",
+    )
 
 
 def limits(subject: Subject) -> list[Case]:
@@ -124,29 +152,31 @@ def limits(subject: Subject) -> list[Case]:
     ]
 
 
-def awards(subject: Subject, seeded: Seed, members_file: Path) -> list[Case]:
-    """Single awards, and batches of them."""
-    single = award_load(seeded, members_file)
-    batch = batch_load(seeded, members_file)
-    cases = [
+def single_awards(subject: Subject, load: Load, target: Target | None = None) -> list[Case]:
+    """Awards one by one."""
+    return [
         Case(
             what="award",
             subject=subject,
-            load=single,
+            load=load,
             connections=connections,
             durability=durability,
             unit="awards/s",
             headers="token",
-            target=AWARD_TARGET if durability == "always" else None,
+            target=target if durability == "always" else None,
             is_core=durability == "always" and connections == 64,
         )
         for durability, connections in itertools.product(DURABILITIES, CONNECTIONS)
     ]
-    return cases + [
+
+
+def batch_awards(subject: Subject, load: Load) -> list[Case]:
+    """Awards in batches."""
+    return [
         Case(
             what=f"award, batches of {BATCH}",
             subject=subject,
-            load=batch,
+            load=load,
             connections=BATCH_CONNECTIONS,
             durability=durability,
             unit="awards/s",
@@ -167,6 +197,21 @@ def redirect_load(slug: str, headers: str) -> Load:
         headers=datasets.HEADERS[headers],
         status=302,
         requests=lambda _run: itertools.repeat(request),
+    )
+
+
+def crowd_load(slugs_file: Path) -> Load:
+    """Visits of the links whose slugs stand in the file."""
+    return Load(
+        path="/",
+        headers=datasets.SHORT,
+        status=302,
+        requests=lambda _run: itertools.cycle(
+            datasets.redirect_request(slug, datasets.SHORT)
+            for slug in slugs_file.read_text().split()
+        ),
+        script="zipf.lua",
+        arguments=lambda _run: (str(slugs_file),),
     )
 
 

@@ -23,11 +23,14 @@ OURS: Final = "stampgate"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a row is held against: so much a second at least, a p99 or a size below so much."""
+    """What a row is held against: so much a second at least, a p99 or a size below so much, or
+    ours so many times the row's.
+    """
 
     at_least: float | None = None
     p99_ms_below: float | None = None
     below: float | None = None
+    ratio_at_least: float | None = None
 
     def met(self, row: Row) -> bool:
         """Whether the row reaches it."""
@@ -35,6 +38,7 @@ class Target(msgspec.Struct, frozen=True):
             (self.at_least is None or row.value >= self.at_least)
             and (self.below is None or row.value < self.below)
             and (self.p99_ms_below is None or (row.p99_ms or 0.0) < self.p99_ms_below)
+            and (self.ratio_at_least is None or (row.ratio or 0.0) >= self.ratio_at_least)
         )
 
 
@@ -43,9 +47,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     `value` is the median of the rounds in `unit`, `lowest` and `highest` are the rounds' extremes;
     latencies are milliseconds, `max_ms` the worst of all rounds; `cpu_us` is CPU time of the
-    serving process for each unit; `stall_ms` is how late the open loop's generator itself was.
+    serving processes for each unit; `stall_ms` is how late the open loop's generator itself was.
     `lane` is the redirector's: `ordinary` without its fast lane. `durability` is Redis's
-    appendfsync, `-` where nothing is recorded.
+    appendfsync, `-` where nothing is recorded. `ratio` stands at a peer: ours divided by its value.
     """
 
     what: str
@@ -55,6 +59,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     headers: str = "-"
     durability: Literal["always", "everysec", "-"]
     connections: int = 0
+    processes: int = 1
     loop: str = "closed"
     unit: str
     value: float
@@ -67,6 +72,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     stall_ms: float | None = None
     cpu_us: float | None = None
     errors: int = 0
+    ratio: float | None = None
     target: Target | None = None
 
 

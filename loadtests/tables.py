@@ -8,8 +8,9 @@ from typing import Final
 from loadtests.results import Row, Target
 
 HEADINGS: Final = (
-    *("what", "subject", "lane", "link", "headers", "durability", "conn.", "loop"),
-    *("median", "rounds", "p50 ms", "p99 ms", "max ms", "CPU µs", "errors", "target"),
+    *("what", "subject", "lane", "link", "headers", "durability", "conn.", "proc.", "loop"),
+    *("median", "rounds", "p50 ms", "p99 ms", "max ms", "CPU µs", "errors"),
+    *("ours ÷", "target"),
 )
 # Words to the left, numbers to the right.
 WORDS: Final = 6
@@ -25,6 +26,7 @@ def cells(row: Row) -> list[str]:
         row.headers,
         row.durability,
         str(row.connections or "-"),
+        str(row.processes),
         row.loop,
         f"{_number(row.value)} {row.unit}",
         f"{_number(row.lowest)}–{_number(row.highest)}" if row.rounds > 1 else "1",
@@ -33,6 +35,7 @@ def cells(row: Row) -> list[str]:
         _milliseconds(row.max_ms) + (f" (own {row.stall_ms:.1f})" if row.stall_ms else ""),
         "-" if row.cpu_us is None else f"{row.cpu_us:.1f}",
         str(row.errors or "-"),
+        "-" if row.ratio is None else f"{row.ratio:.2f}",
         "-" if row.target is None else verdict(row.target, row),
     ]
 
@@ -43,6 +46,7 @@ def verdict(target: Target, row: Row) -> str:
         f"≥ {_number(target.at_least)}" if target.at_least is not None else "",
         f"< {_number(target.below)}" if target.below is not None else "",
         f"p99 < {target.p99_ms_below:g} ms" if target.p99_ms_below is not None else "",
+        f"≥ {target.ratio_at_least:g} ×" if target.ratio_at_least is not None else "",
     ]
     return f"{', '.join(filter(None, wanted))}: {'yes' if target.met(row) else 'no'}"
 
@@ -71,6 +75,7 @@ def progress(row: Row) -> str:
     facts = [row.what, row.subject, row.lane, row.link, row.headers, row.durability, row.loop]
     named = " · ".join(fact for fact in facts if fact != "-")
     connections = f" · {row.connections} connections" if row.connections else ""
+    connections += f" · {row.processes} processes" if row.processes > 1 else ""
     p99 = "" if row.p99_ms is None else f", p99 {row.p99_ms:.1f} ms"
     return f"{named}{connections}: {_number(row.value)} {row.unit}{p99}"
 

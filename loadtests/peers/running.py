@@ -38,9 +38,9 @@ class Peer(NamedTuple):
 BUN_WRITE: Final = Peer("Bun, a write per click", "redirect", "bun", "redirect/bun_write.js")
 BUN_BATCH: Final = Peer("Bun, our group commit", "redirect", "bun", "redirect/bun_batch.js")
 NODE: Final = Peer("Node + ioredis", "redirect", "node", "redirect/node.js", clusters=True)
-FASTIFY: Final = Peer("Fastify + ioredis", "award", "node", "award/fastify.js")
+FASTIFY: Final = Peer("Fastify + ioredis", "award", "node", "award/fastify.js", clusters=True)
 BUN_AWARD: Final = Peer("Bun", "award", "bun", "award/bun.js")
-EXPRESS: Final = Peer("Express + ioredis", "award", "node", "award/express.js")
+EXPRESS: Final = Peer("Express + ioredis", "award", "node", "award/express.js", clusters=True)
 REDIRECTS: Final = (BUN_WRITE, BUN_BATCH, NODE)
 AWARDS: Final = (FASTIFY, BUN_AWARD, EXPRESS)
 

@@ -1,5 +1,6 @@
 // Awards on Fastify, with its own validation and serialization by schema.
 import Fastify from "fastify";
+import { clustered } from "../cluster.js";
 import { config } from "../config.js";
 import { BODY, PROBLEM_JSON, Refused, keyOf } from "./answers.js";
 import { callerOf } from "./callers.js";
@@ -15,37 +16,40 @@ const AWARD = {
   },
 };
 
-const award = await open();
-const app = Fastify({
-  ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allowUnionTypes: true } },
-});
+await clustered(serve);
 
-app.setErrorHandler((error, _request, reply) => {
+async function serve() {
+  const award = await open();
+  const app = Fastify({
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allowUnionTypes: true } },
+  });
+  app.setErrorHandler(refuse);
+  app.post(
+    "/v1/awards",
+    { schema: { body: BODY, response: { 201: AWARD } }, onRequest: authenticate },
+    async (request, reply) => {
+      const key = keyOf(request.headers["idempotency-key"]);
+      const made = await award(request.caller, key, request.body);
+      reply.code(201);
+      if (made.isReplay) reply.header("Idempotent-Replayed", "true");
+      return made.award;
+    },
+  );
+  await app.listen({ host: config.host, port: config.port, backlog: 1024 });
+}
+
+function authenticate(request, _reply, done) {
+  request.caller = callerOf(request.headers.authorization);
+  done();
+}
+
+function refuse(error, _request, reply) {
   const refused = error instanceof Refused ? error : translated(error);
   reply.code(refused.status).header("Content-Type", PROBLEM_JSON).send(refused.problem);
-});
-
-app.post(
-  "/v1/awards",
-  {
-    schema: { body: BODY, response: { 201: AWARD } },
-    onRequest: async (request) => {
-      request.caller = callerOf(request.headers.authorization);
-    },
-  },
-  async (request, reply) => {
-    const key = keyOf(request.headers["idempotency-key"]);
-    const made = await award(request.caller, key, request.body);
-    reply.code(201);
-    if (made.isReplay) reply.header("Idempotent-Replayed", "true");
-    return made.award;
-  },
-);
+}
 
 function translated(error) {
   if (error.validation) return new Refused(422, "invalid_request");
   if (error.statusCode === 400) return new Refused(400, "invalid_json");
   return new Refused(503, "outcome_unknown");
 }
-
-await app.listen({ host: config.host, port: config.port, backlog: 1024 });

@@ -1,17 +1,13 @@
 // Node's own http server and ioredis, which pipelines what is sent in one turn.
-import cluster from "node:cluster";
 import http from "node:http";
 import { Redis } from "ioredis";
+import { clustered } from "../cluster.js";
 import { config } from "../config.js";
 import {
   PREFETCH_HEADERS, PREFIX, classify, clicker, counterOf, headersOf, isPrefetch, pack, readLinks,
 } from "./clicks.js";
 
-if (config.processes > 1 && cluster.isPrimary) {
-  for (let count = 0; count < config.processes; count++) cluster.fork();
-} else {
-  await work();
-}
+await clustered(work);
 
 async function work() {
   const redis = new Redis(config.redis_path, { enableAutoPipelining: true });
