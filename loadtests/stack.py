@@ -21,7 +21,8 @@ from typing import Final, Literal
 import redis as redis_py
 
 from core.settings import PREFIX, Settings
-from db import keys
+from db import keys, points
+from db.redis import Connection
 from deploy.local import environment, folders
 from deploy.local.postgres import Postgres
 from deploy.local.processes import Process
@@ -122,6 +123,7 @@ class BenchStack:
         for app in self._apps:
             self._wait_ready(app)
         self.stop_flusher()
+        asyncio.run(self._open_accounts())
 
     def empty_streams(self) -> None:
         """Forget what was recorded, lest Redis grow from one measurement to the next."""
@@ -155,6 +157,15 @@ class BenchStack:
             if isinstance(server, Postgres):
                 server.erase()
         shutil.rmtree(folders.socket_folder(self.folder), ignore_errors=True)
+
+    async def _open_accounts(self) -> None:
+        """As the API does for a new member; else first awards would wait for PostgreSQL."""
+        connection = await Connection.open(self.settings.redis_url)
+        try:
+            state = points.Points(connection, self.settings)
+            await state.open_accounts(self.seed.program_id, self.seed.members)
+        finally:
+            await connection.close()
 
     def _spawn(self, name: str, command: list[str]) -> Process:
         log = self.folder / "logs" / f"{name}.log"
