@@ -12,6 +12,9 @@ from redis.asyncio import Redis
 from core.settings import Settings
 from db import keys
 from tests.gateway.conftest import Answer, Client, bearer, running, token
+from tests.lanes import BOTH_LANES
+
+pytestmark = BOTH_LANES
 
 
 async def member(client: Client) -> str:
