@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -242,6 +243,8 @@ def main() -> int:
     parser.add_argument("--peers", action="store_true", help="only ours beside the peers")
     parser.add_argument("--write", action="store_true", help="keep a copy and renew docs/")
     arguments = parser.parse_args()
+    # Whoever ends us, the stack and its folder go with us.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     load = os.getloadavg()[0]
     effort = QUICK if arguments.quick else FULL
     try:
