@@ -89,6 +89,13 @@ def decode_points(payload: bytes) -> list[PointsEvent]:
     return _decode_points(payload)
 
 
+def count_points(payload: bytes) -> int:
+    """How many events an entry holds, by its first bytes alone; 1 for one that is no list."""
+    if payload[:1] == b"\xdc" and len(payload) > 2:
+        return int.from_bytes(payload[1:3], "big")
+    return payload[0] & 15 if payload and 0x90 <= payload[0] <= 0x9F else 1
+
+
 def split_points(payload: bytes) -> list[bytes]:
     """The entry's events undecoded, to set a single bad one aside."""
     return [bytes(raw) for raw in _decode_raw_points(payload)]

@@ -139,7 +139,7 @@ class Flush:
             async with db.transaction():
                 await _move_checkpoints(db, portions)
                 inserted = await self._write(db, placed, clicks)
-                await _move_sequences(db, placed)
+                await _move_sequences(db, portions)
         except BaseException:
             self._forget()
             raise
@@ -149,7 +149,6 @@ class Flush:
         """Apply the portion's one entry event by event; those that are refused are set aside."""
         (entry,) = portion.entries
         poisons: list[Poison] = []
-        placed: list[ledger.Placed] = []
         total = Applied(0, 0, 0, 0)
         async with db.transaction():
             await _move_checkpoints(db, [portion])
@@ -163,13 +162,12 @@ class Flush:
                     text = f"{type(error).__name__}: {error}"[:500]
                     poisons.append(Poison(portion.stream, entry.id, position, raw, text))
                 else:
-                    placed += points
                     total = total._replace(
                         clicks=total.clicks + len(clicks),
                         inserted_clicks=total.inserted_clicks + inserted,
                         points=total.points + len(points),
                     )
-            await _move_sequences(db, placed)
+            await _move_sequences(db, [portion])
             await _set_aside(db, poisons)
         return total._replace(poisons=len(poisons))
 
@@ -234,6 +232,12 @@ def partition_of(stream: str) -> int:
     return int(stream[2 : stream.index("}")])
 
 
+def span(entry: Entry) -> tuple[int, int]:
+    """The first and the last sequence number of a points entry."""
+    _, first = ledger.parse_key(entry.id)
+    return first, first + events.count_points(entry.payload) - 1
+
+
 def place(
     stream: str, entry_id: str, points: list[events.PointsEvent], offset: int = 0
 ) -> list[ledger.Placed]:
@@ -275,12 +279,14 @@ async def _move_checkpoints(db: Db, portions: list[Portion]) -> None:
         raise CheckpointMoved
 
 
-async def _move_sequences(db: Db, placed: list[ledger.Placed]) -> None:
-    highest: dict[int, int] = {}
-    for item in placed:
-        highest[item.partition] = max(item.sequence, highest.get(item.partition, 0))
-    if highest:
-        await db.execute(MOVE_SEQUENCES, list(highest), list(highest.values()))
+async def _move_sequences(db: Db, portions: list[Portion]) -> None:
+    moved = [
+        (partition_of(portion.stream), span(portion.entries[-1])[1])
+        for portion in portions
+        if is_points(portion.stream)
+    ]
+    if moved:
+        await db.execute(MOVE_SEQUENCES, *(list(column) for column in zip(*moved, strict=True)))
 
 
 async def _set_aside(db: Db, poisons: list[Poison]) -> None:

@@ -13,6 +13,8 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from core import errors, events, ids
 from core.settings import Settings
 from db import keys, redis
@@ -149,10 +151,10 @@ class Points:
         if entries:
             entry_id, fields = entries[0]
             entry_generation, _, first = entry_id.decode().partition("-")
-            packed = events.decode_points(fields[1])
             position = sequence - int(first)
-            if int(entry_generation) == generation and position < len(packed):
-                return packed[position]
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, IndexError):
+                packed = events.decode_points(fields[1])
+                return packed[position] if int(entry_generation) == generation else None
         return None
 
     async def hold_amount(self, number: int, key: str) -> int | None:

@@ -150,6 +150,9 @@ quarantine_depth = Gauge(
     ["kind"],
     multiprocess_mode="livemostrecent",
 )
+lost_points_events = Counter(
+    "stampgate_lost_points_events", "Points events that Redis lost before PostgreSQL had them."
+)
 lost_sequence_numbers = Gauge(
     "stampgate_lost_sequence_numbers",
     "Numbers of click ids that PostgreSQL lacks: lost, refused, or still in a spool.",

@@ -34,6 +34,7 @@ REDIS_DEADLINE_S: Final = 10.0
 
 CHECKPOINTS: Final = "SELECT stream, last_id FROM stream_checkpoint WHERE stream = ANY($1)"
 PARTITION: Final = "SELECT generation, sequence FROM award_partition WHERE partition = $1"
+SEQUENCES: Final = "SELECT partition, sequence FROM award_partition"
 LOCK: Final = "SELECT pg_try_advisory_lock($1, $2)"
 
 
@@ -55,6 +56,9 @@ class Lane:
         self._first_stream = keys.award_stream(0)
         self.checkpoints: dict[str, str] = {}
         self._events_an_entry = {True: 1.0, False: 1.0}
+        # The last sequence number of each partition, and the partitions in which one is missing.
+        self._sequences: dict[str, int] = {}
+        self._gaps: set[int] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Flush until stopped; PostgreSQL or Redis away is waited for."""
@@ -104,6 +108,8 @@ class Lane:
         if locked:
             for row in await self._db.fetch(CHECKPOINTS, locked):
                 self.checkpoints[row["stream"]] = row["last_id"]
+            for row in await self._db.fetch(SEQUENCES):
+                self._sequences[keys.award_stream(row["partition"])] = row["sequence"]
             # Whoever had them may have gone between the commit and the trimming.
             await self._trim(locked)
 
@@ -192,6 +198,8 @@ class Lane:
         """The commit is done: remember where the streams stand, and let Redis forget."""
         for portion in portions:
             self.checkpoints[portion.stream] = portion.entries[-1].id
+            if flush.is_points(portion.stream):
+                self._look_for_gaps(portion)
         metrics.flush_rows.labels("click").inc(applied.inserted_clicks)
         metrics.flush_rows.labels("points").inc(applied.points)
         metrics.flush_duplicates.labels("click").inc(applied.clicks - applied.inserted_clicks)
@@ -199,6 +207,19 @@ class Lane:
         if applied.poisons:
             log.error("flush: %d events set aside in quarantine", applied.poisons)
         await self._trim([portion.stream for portion in portions])
+
+    def _look_for_gaps(self, portion: flush.Portion) -> None:
+        """Sequence numbers are dense: one that is missing is an event that Redis has lost."""
+        last = self._sequences[portion.stream]
+        for entry in portion.entries:
+            first, end = flush.span(entry)
+            if first != last + 1:
+                number = flush.partition_of(portion.stream)
+                log.error("partition %d: events %d to %d are missing", number, last + 1, first - 1)
+                metrics.lost_points_events.inc(max(0, first - last - 1))
+                self._gaps.add(number)
+            last = end
+        self._sequences[portion.stream] = last
 
     async def _trim(self, streams: list[str]) -> None:
         """Let Redis forget what PostgreSQL has; if it is away, a later flush does it."""
@@ -237,7 +258,8 @@ class Lane:
         )
         run_id = self._redis.run_id.encode()
         for number, (generation, sequence, is_open, run) in zip(owned, heads, strict=True):
-            if generation is None or is_open != b"1" or run != run_id:
+            is_well = generation is not None and is_open == b"1" and run == run_id
+            if not is_well or number in self._gaps:
                 await self._open(number, generation, sequence, is_open)
 
     async def _open(
@@ -248,6 +270,7 @@ class Lane:
         is_whole = (
             generation is not None
             and is_open == b"1"
+            and number not in self._gaps
             and self._settings.durability == "always"
             and int(generation) == row["generation"]
             and int(sequence or 0) >= row["sequence"]
@@ -267,6 +290,7 @@ class Lane:
             now_ms=int(time.time() * 1000),
             marker_ttl_ms=self._settings.idempotency_ttl_s * 1000,
         )
+        self._gaps.discard(number)
         seconds = time.perf_counter() - started
         metrics.rebuild_seconds.observe(seconds)
         log.warning(

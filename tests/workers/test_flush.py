@@ -228,3 +228,25 @@ async def test_a_restarted_redis_is_reopened_or_rebuilt_as_was_promised(
         await drained(db, connection)
     assert len(await stored(db)) == 21
     await connection.close()
+
+
+async def test_an_entry_that_redis_lost_is_noticed_and_its_partition_rebuilt(
+    settings: Settings, bank: Bank, db: pg.Db, redis_connection: redis.Connection
+) -> None:
+    async with flushing(settings):
+        await opened(bank)
+    for _ in range(3):
+        await award(bank, 1)
+    _, (lost, _), _ = await redis_connection.call("XRANGE", STREAM, "-", "+")
+    await redis_connection.call("XDEL", STREAM, lost)
+    async with flushing(settings):
+
+        async def is_rebuilt() -> bool:
+            return await redis_connection.call("HGET", keys.award_head(WHERE), "gen") == b"2"
+
+        await until(is_rebuilt)
+        await drained(db, redis_connection)
+        assert await bank.state.balances(PROGRAM, MEMBER) == {"points": (2, 0), "stamps": (0, 0)}
+        assert await award(bank, 1) == [(2, 4)]
+        await drained(db, redis_connection)
+    assert [sequence for _, sequence in await stored(db)] == [1, 3, 4]
