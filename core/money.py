@@ -10,7 +10,7 @@ import msgspec
 
 BASIS_POINTS: Final = 10_000
 
-Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217")]
 
 
 class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

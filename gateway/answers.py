@@ -19,7 +19,7 @@ from web import problem
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = {"Idempotent-Replayed": "true"}
 
-_BARE: Final = re.compile(r"[!#-~][!-~]{0,254}")
+_BARE: Final = re.compile(r"[!#-~][ -~]{0,254}")
 _QUOTED: Final = re.compile(r'"([ !#-~]{1,255})"')
 
 

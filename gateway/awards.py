@@ -19,7 +19,8 @@ from web.routing import Route
 
 Line = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 MemberId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Key = Annotated[str, msgspec.Meta(pattern="^[ -~]{1,255}$")]
+# `(?!\n)`: a `$` alone would let a trailing newline through.
+Key = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,255}$(?!\n)")]
 Moment = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 EARLIEST: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 AHEAD: Final = dt.timedelta(minutes=5)
