@@ -169,7 +169,7 @@ async def generate(port: int, *, keeps: bool) -> Outcome:
     """A minute of load from a process of its own, which nothing else delays."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.web.steady"),
-        *(str(port), "/r/shop", "keep" if keeps else "close", "5000", "60", "64"),
+        *(str(port), "/r/shop", "keep" if keeps else "close", "5000", "60", "256"),
         stdout=asyncio.subprocess.PIPE,
     )
     stdout, _ = await process.communicate()

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-LAST_ANSWER_S: Final = 10.0
+LAST_ANSWER_S: Final = 20.0
 
 
 @dataclass
@@ -49,8 +49,9 @@ class Connection:
 class Steady:
     """A load on a port of this machine; blocks, so that nothing else delays it.
 
-    Kept connections are used in turn; one whose answer says `Connection: close` is replaced, as
-    is one that was closed while no request was under way. All else counts as an error.
+    What is due while all connections are taken waits, and the wait counts as latency. Kept
+    connections are used in turn; one whose answer says `Connection: close` is replaced, as is one
+    that was closed while no request was under way. All else counts as an error.
     """
 
     def __init__(self, port: int, path: str, *, keeps: bool) -> None:
@@ -67,27 +68,28 @@ class Steady:
         self._opened = 0
         self._stall_s = 0.0
         self._under_way = 0
+        self._due: deque[float] = deque()
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._idle: deque[Connection] = deque()
 
-    def run(self, per_s: float, seconds: float, connections: int = 1) -> Outcome:
+    def run(self, per_s: float, seconds: float, connections: int) -> Outcome:
         """Send at a rate for a while, and wait for the last answers."""
-        if self._keeps:
-            self._idle.extend(self._open() for _ in range(connections))
         started, sent = time.monotonic(), 0
         while (elapsed := time.monotonic() - started) < seconds:
             while sent < elapsed * per_s:
                 due = started + sent / per_s
                 self._stall_s = max(self._stall_s, time.monotonic() - due)
                 sent += 1
-                self._send(due)
+                self._due.append(due)
+            self._send(connections)
             self._poll(max(0.0, started + sent / per_s - time.monotonic()))
         ends = time.monotonic() + LAST_ANSWER_S
-        while self._under_way and time.monotonic() < ends:
+        while (self._due or self._under_way) and time.monotonic() < ends:
+            self._send(connections)
             self._poll(0.1)
-        if self._under_way:
-            self._errors["no answer"] = self._under_way
+        if unanswered := len(self._due) + self._under_way:
+            self._errors["no answer"] = unanswered
         for connection in list(self._connections.values()):
             self._close(connection)
         self._epoll.close()
@@ -119,11 +121,12 @@ class Steady:
         del self._connections[connection.sock.fileno()]
         connection.sock.close()
 
-    def _send(self, due: float) -> None:
-        self._under_way += 1
-        connection = self._idle.popleft() if self._idle else self._open()
-        connection.due = due
-        self._write(connection)
+    def _send(self, connections: int) -> None:
+        while self._due and (self._idle or len(self._connections) < connections):
+            connection = self._idle.popleft() if self._idle else self._open()
+            connection.due = self._due.popleft()
+            self._under_way += 1
+            self._write(connection)
 
     def _write(self, connection: Connection) -> None:
         try:
