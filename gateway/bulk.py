@@ -56,10 +56,11 @@ def drafts(
 
     def one(raw: msgspec.Raw) -> Drafted | errors.StampgateError:
         try:
-            return draft(problem.decode(decoder, bytes(raw)))
+            return draft(problem.decode(decoder, bytes(raw), is_checked=True))
         except errors.StampgateError as error:
             return error
 
+    # A key that stands twice or a U+0000 is looked for here, once for all items.
     return [one(raw) for raw in problem.decode(_raw_items, body).items]
 
 

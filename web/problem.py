@@ -72,8 +72,11 @@ def problem(error: StampgateError, request_id: str = "") -> web.Response:
     )
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The body as the decoder's type, or raise InvalidJson (400) or InvalidRequest (422)."""
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, is_checked: bool = False) -> T:
+    """The body as the decoder's type, or raise InvalidJson (400) or InvalidRequest (422).
+
+    `is_checked` for a part of a body that was decoded as a whole.
+    """
     try:
         if not body.isascii():
             body.decode()
@@ -87,7 +90,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise InvalidJson("The body is not UTF-8.") from None
     except RecursionError:
         raise InvalidJson("The body is nested too deeply.") from None
-    if _may_repeat_a_key(body):
+    if not is_checked and _may_repeat_a_key(body):
         strict = _strict(body)
         # Unescaped it is no JSON at all.
         if b"\\u0000" in body and _has_nul(strict):

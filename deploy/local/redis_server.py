@@ -50,6 +50,8 @@ class Redis:
             "unixsocketperm": "700",
             "appendonly": "yes",
             "appendfsync": self._sync,
+            # A rewrite forks and writes everything anew: not every few seconds under load.
+            "auto-aof-rewrite-min-size": "256mb",
             "save": "",
             "maxmemory-policy": "noeviction",
         }
