@@ -13,6 +13,7 @@ import pytest
 
 from core.settings import Settings
 from tests.workers.conftest import ROOT, Start, environment, until
+from workers.__main__ import ROLES
 
 
 def children(pid: int) -> dict[str, int]:
@@ -59,12 +60,30 @@ async def test_a_killed_role_is_replaced_and_all_stop_together(
 
     await until(is_measured)
     before = children(parent.pid)
-    assert set(before) == {"flush", "relay", "schedule", "jobs"}
+    assert set(before) == set(ROLES)
     os.kill(before["jobs"], signal.SIGKILL)
     await until(is_replaced)
     parent.terminate()
     assert await parent.wait() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in before.values())
+
+
+async def test_a_hangup_replaces_every_role(parent: asyncio.subprocess.Process) -> None:
+    async def is_up() -> bool:
+        return set(children(parent.pid)) == set(ROLES)
+
+    await until(is_up)
+    before = children(parent.pid)
+    parent.send_signal(signal.SIGHUP)
+    for pid in before.values():
+
+        async def is_gone(pid: int = pid) -> bool:
+            return pid not in children(parent.pid).values()
+
+        await until(is_gone)
+    assert set(children(parent.pid)) == set(ROLES)
+    parent.terminate()
+    assert await parent.wait() == 0
 
 
 @pytest.mark.parametrize(
