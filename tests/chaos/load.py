@@ -27,6 +27,7 @@ BROWSER = {
     "Accept": "text/html",
     "Accept-Language": "en",
 }
+REFERRER = "https://from.example/"
 CLICKERS = 6
 AWARDERS = 6
 PAUSE_S = 0.02
@@ -68,14 +69,17 @@ class Deed:
         return found
 
 
-async def post(stack: Stack, wire: Wire, deed: Deed, body: dict[str, Any]) -> Reply:
-    """Ask for a deed once; raises NoAnswer."""
+async def post(
+    stack: Stack, wire: Wire, deed: Deed, body: dict[str, Any], query: str = ""
+) -> Reply:
+    """Ask for a deed once; raises NoAnswer. With a query it does not take the fast lane."""
     headers = {
         "Authorization": f"Bearer {stack.seeded.token}",
         "Content-Type": "application/json",
         "Idempotency-Key": deed.key,
     }
-    return await wire.ask("POST", deed.path, headers, json.dumps(body).encode() if body else b"")
+    packed = json.dumps(body).encode() if body else b""
+    return await wire.ask("POST", deed.path + query, headers, packed)
 
 
 class History:
@@ -160,8 +164,12 @@ class Load:
         while not self._is_over:
             nonce, slug = self._next(), self._rng.choice(SLUGS)
             click = self.history.clicks[nonce] = Click(slug)
+            target, headers = f"/r/{slug}?sub1={nonce}", BROWSER
+            if self._rng.random() < 0.5:
+                # Without a query it takes the fast lane.
+                target, headers = f"/r/{slug}", {**BROWSER, "Referer": f"{REFERRER}{nonce}"}
             try:
-                reply = await wire.ask("GET", f"/r/{slug}?sub1={nonce}", BROWSER)
+                reply = await wire.ask("GET", target, headers)
             except NoAnswer:
                 await asyncio.sleep(PAUSE_S)
                 continue
@@ -232,7 +240,8 @@ class Load:
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         while asyncio.get_running_loop().time() < deadline:
             try:
-                reply = await post(self._stack, wire, deed, body)
+                query = self._rng.choice(("", "?slowly"))
+                reply = await post(self._stack, wire, deed, body, query)
             except NoAnswer:
                 reply = None
             if reply is not None and reply.status < 500:

@@ -27,7 +27,11 @@ KINDS: dict[str, ids.Kind] = {
     "reversal": "reversal",
 }
 
-CLICKS = "SELECT click_id, link_id, class, parameters ->> 'sub1' AS nonce FROM click"
+CLICKS = """
+SELECT click_id, link_id, class,
+       coalesce(parameters ->> 'sub1', substring(referrer FROM '[^/]*$')) AS nonce
+  FROM click
+"""
 DAILY = "SELECT link_id, class, sum(clicks)::bigint AS clicks FROM click_daily GROUP BY 1, 2"
 EVENTS = """
 SELECT partition, generation, sequence, type, member_id, unit, amount, idempotency_key

@@ -80,12 +80,17 @@ def before(path: str, text: str, indent: int) -> Patch:
 POINTS = (
     Point(
         "gateway-before-script",
-        before("gateway/awards.py", "new = problem.decode(_new, await read(call))", 4),
+        before("gateway/awards.py", "new = problem.decode(decoder, await read(call))", 4),
         nothing,
     ),
     Point(
         "gateway-between-script-and-answer",
-        before("gateway/awards.py", "return answers.decided(_award(ask, decision), decision)", 4),
+        before("gateway/awards.py", "return answers.decided(award(ask, decision), decision)", 4),
+        nothing,
+    ),
+    Point(
+        "gateway-between-script-and-fast-answer",
+        before("gateway/hot.py", "self._accept(order, ask, outcome.decision())", 12),
         nothing,
     ),
     Point(
@@ -136,7 +141,7 @@ POINTS = (
     ),
     Point(
         "flusher-before-commit",
-        before("db/flush.py", "await _move_sequences(db, placed)\n        except", 16),
+        before("db/flush.py", "await _move_sequences(db, portions)", 16),
         nothing,
     ),
     Point(

@@ -66,11 +66,21 @@ def is_replayed(reply: Reply) -> bool:
     return reply.headers.get("idempotent-replayed") == "true"
 
 
-def test_an_award_asked_for_again_after_its_gateway_died_is_the_same_award(tmp_path: Path) -> None:
-    (point,) = (p for p in points.POINTS if p.name == "gateway-between-script-and-answer")
+@pytest.mark.parametrize(
+    ("has_lane", "name"),
+    [
+        ("true", "gateway-between-script-and-fast-answer"),
+        ("false", "gateway-between-script-and-answer"),
+    ],
+)
+def test_an_award_asked_for_again_after_its_gateway_died_is_the_same_award(
+    has_lane: str, name: str, tmp_path: Path
+) -> None:
+    (point,) = (point for point in points.POINTS if point.name == name)
     copied = source.copy(tmp_path / "source", [point.applied])
     points.install(copied)
-    with stack.running(copied) as running:
+    # One process, so that it knows the program by then: the fast lane asks for that.
+    with stack.running(copied, fast_lane=has_lane, gateway_processes="1") as running:
         both = award(running, "both-at-once")
         both.replies += asyncio.run(ask_twice_at_once(running, both))
         assert sorted(map(is_replayed, both.replies)) == [False, True]

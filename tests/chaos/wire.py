@@ -33,7 +33,9 @@ class Wire:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
     ) -> Reply:
         """Send one request and read its answer; raises NoAnswer."""
-        named = {"Host": "localhost", "Content-Length": str(len(body)), **headers}
+        named = {"Host": "localhost", **headers}
+        if method == "POST":
+            named["Content-Length"] = str(len(body))
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {named[name]}" for name in named)]
         head = "\r\n".join([*lines, "", ""]).encode()
         try:
