@@ -10,7 +10,7 @@ export const PROBLEM_JSON = "application/problem+json";
 
 const STALE_TRIES = 3;
 const STATE = ["head", "ev", "bal", "hold", "exp", "rev", "last", "lease"];
-const BARE = /^[!#-~][!-~]{0,254}$/;
+const BARE = /^[!#-~][ -~]{0,254}$/;
 const QUOTED = /^"([ !#-~]{1,255})"$/;
 const REFUSALS = {
   2: [422, "idempotency_key_reused"],
