@@ -13,6 +13,8 @@ from tests.web.running import is_alive, running, serves_another, until
 from tests.web.steady import Steady
 
 CLICKS = 'stampgate_clicks_total{class="human"}'
+# A worker gives a silent connection a fourth of it; the parent kills after 5 s all the same.
+PATIENT = "40"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -46,7 +48,10 @@ async def test_no_request_fails_while_all_processes_are_replaced_again_and_again
         }
 
 
-async def test_an_idle_connection_is_answered_once_more_and_told_to_go(tmp_path: Path) -> None:
+async def test_an_idle_connection_is_answered_once_more_and_told_to_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAMPGATE_SHUTDOWN_TIMEOUT_S", PATIENT)
     async with running(tmp_path) as app:
         pids = [await until(app.pid)]
         reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
@@ -105,8 +110,9 @@ async def test_a_successor_that_hangs_is_given_up_and_the_old_process_goes_on(
 
 
 async def test_a_successor_that_dies_is_replaced_before_its_predecessor_has_gone(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("STAMPGATE_SHUTDOWN_TIMEOUT_S", PATIENT)
     async with running(tmp_path) as app:
         first = await until(app.pid)
         # Keeps the first one until it has been silent for a while.
@@ -139,11 +145,14 @@ async def test_a_parent_killed_while_it_replaces_leaves_no_process(tmp_path: Pat
         assert await until(all_gone)
 
 
-async def test_a_hangup_while_stopping_changes_nothing(tmp_path: Path) -> None:
+async def test_a_hangup_while_stopping_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAMPGATE_SHUTDOWN_TIMEOUT_S", PATIENT)
     async with running(tmp_path) as app:
         await until(app.pid)
         workers = app.workers()
-        # The worker waits a second for its next request.
+        # The worker waits for its next request.
         _, writer = await asyncio.open_connection("127.0.0.1", app.port)
         app.process.terminate()
         for _ in range(20):
