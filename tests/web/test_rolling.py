@@ -83,7 +83,7 @@ async def test_a_successor_that_crashes_leaves_the_old_process_until_one_comes_u
     tmp_path: Path,
 ) -> None:
     spoiler = tmp_path / "spoiler"
-    async with running(tmp_path, 2, "--spoiled-by", str(spoiler)) as app:
+    async with running(tmp_path, 1, "--spoiled-by", str(spoiler)) as app:
         await until(app.pid)
         before = app.workers()
         spoiler.write_text("crash")
