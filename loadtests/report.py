@@ -60,7 +60,13 @@ def text(results: Results) -> str:
         f"average before and after {machine.load[0]} and {machine.load[1]}. "
         "If the first is not near 0, others used the machine; then CPU times say more than rates."
     )
-    lines = [measured, "", tables.markdown(results.rows)]
+    lines = [
+        measured,
+        "",
+        f"![{PEERS_TITLE}](performance-peers.svg)",
+        "",
+        tables.markdown(results.rows),
+    ]
     lines += ["", *(f"Missing: {what}." for what in results.missing)] if results.missing else []
     return "\n".join(lines)
 

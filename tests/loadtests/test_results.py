@@ -78,7 +78,10 @@ def test_columns_of_a_table_line_up() -> None:
 
 
 def test_the_report_replaces_results_and_leaves_the_prose(tmp_path: Path) -> None:
-    document = tmp_path / "performance.md"
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    document, readme = docs / "performance.md", tmp_path / "README.md"
+    readme.write_text(f"# Title\n{report.README_BEGIN}\n{report.README_END}\nProse.\n")
     document.write_text(f"# Title\n{report.BEGIN}\nold\n{report.END}\nProse.\n")
     for _ in range(2):
         report.write(some_results(row()), tmp_path)
@@ -88,7 +91,10 @@ def test_the_report_replaces_results_and_leaves_the_prose(tmp_path: Path) -> Non
     assert written.endswith("\nProse.\n")
     assert written.count("| redirect |") == 1
     assert "Missing: nginx." in written
-    ET.parse(tmp_path / "performance-redirects.svg")
+    assert "Redirects a second" in readme.read_text()
+    assert readme.read_text().endswith("\nProse.\n")
+    for name in ("redirects", "awards", "peers"):
+        ET.parse(docs / f"performance-{name}.svg")
 
 
 def test_a_document_without_a_place_is_left_alone() -> None:
