@@ -14,7 +14,7 @@ import socket
 import struct
 import termios
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final, Literal, NamedTuple
 
 import pytest
@@ -60,15 +60,15 @@ class Line:
     """A connection of a client, in bytes, and the server's end of it."""
 
     def __init__(self, sock: socket.socket, protocol: server.Protocol) -> None:
-        self._sock = sock
+        self.sock = sock
         self.protocol = protocol
         self.data = b""
-        self.hears = asyncio.create_task(self._hear())
+        self.hears = asyncio.create_task(self.hear())
 
     async def say(self, piece: Piece) -> bool:
         """Send a piece at its pace; False when the server hung up."""
         try:
-            await asyncio.get_running_loop().sock_sendall(self._sock, piece.data)
+            await asyncio.get_running_loop().sock_sendall(self.sock, piece.data)
         except ConnectionError:
             return False
         if piece.pace == "read":
@@ -86,7 +86,7 @@ class Line:
         transport = self.protocol.transport
         end = None if transport is None else transport.get_extra_info("socket")
         return end is None or not (
-            _waiting(self._sock, termios.TIOCOUTQ) or _waiting(end, termios.FIONREAD)
+            _waiting(self.sock, termios.TIOCOUTQ) or _waiting(end, termios.FIONREAD)
         )
 
     async def end(self) -> Said:
@@ -95,27 +95,33 @@ class Line:
         is_open = transport is not None and not transport.is_closing()
         if transport is not None:
             transport.close()
-        await self.hears
-        self._sock.close()
+        await self.is_over()
+        self.sock.close()
         return Said(self.data, is_open)
+
+    async def is_over(self) -> None:
+        """Wait until the server has hung up."""
+        done, _ = await asyncio.wait({self.hears}, timeout=REST_S_MAX)
+        assert done, "the server does not hang up"
 
     @property
     def _is_lost(self) -> bool:
         return self.protocol.transport is None
 
-    async def _hear(self) -> None:
+    async def hear(self) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(ConnectionError):
-            while data := await loop.sock_recv(self._sock, 65_536):
+            while data := await loop.sock_recv(self.sock, 65_536):
                 self.data += data
 
 
 class Speaker:
     """A server that listens, and the connections it has."""
 
-    def __init__(self, made: server.Server, port: int) -> None:
+    def __init__(self, made: server.Server, port: int, stop: Callable[[], Awaitable[None]]) -> None:
         self.server = made
         self.port = port
+        self._stop = stop
 
     async def call(self) -> Line:
         """Connect."""
@@ -143,6 +149,11 @@ class Speaker:
             said = await line.end()
         return said
 
+    async def stop(self) -> None:
+        """Stop as a process does that has waited for its clients long enough."""
+        self.server.is_stopping = True
+        await self._stop()
+
     def _protocols(self) -> list[server.Protocol]:
         return [p for p in self.server.connections if isinstance(p, server.Protocol)]
 
@@ -158,7 +169,7 @@ async def speaking(
     sock = socket.create_server(("127.0.0.1", 0), backlog=256)
     await web.SockSite(runner, sock).start()
     try:
-        yield Speaker(made, sock.getsockname()[1])
+        yield Speaker(made, sock.getsockname()[1], runner.cleanup)
     finally:
         await runner.cleanup()
 
