@@ -19,6 +19,7 @@ from typing import Final, Literal, NamedTuple
 
 import pytest
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from core.settings import Settings
 from web import server
@@ -178,11 +179,16 @@ def is_at_rest(protocol: server.Protocol) -> bool:
     """Whether nothing happens on this connection before its client speaks."""
     if getattr(protocol, "_is_busy", False):
         return False
-    request = protocol._current_request
-    if request is not None:
-        return getattr(request.content, "_waiter", None) is not None
+    if protocol._current_request is not None:
+        return reads_a_body(protocol)
     waiter = protocol._waiter
     return waiter is not None and not waiter.done() and not protocol._messages
+
+
+def reads_a_body(protocol: RequestHandler) -> bool:
+    """Whether a handler waits for a body, or more of it."""
+    request = protocol._current_request
+    return request is not None and getattr(request.content, "_waiter", None) is not None
 
 
 async def until(is_so: Callable[[], bool]) -> None:
