@@ -56,5 +56,11 @@ def test_the_summary_names_the_conditions_that_differ() -> None:
     assert "| 256 | **15,000** | 10,000 (1.50) |" in lines
 
 
+def test_the_limit_stands_beside_those_that_work_and_wins_nothing() -> None:
+    rows = comparison.with_ratios([OURS, peer(50_000, LIMIT, link="-", durability="-"), peer(9)])
+    lines = summary.text(some_results(*rows)).splitlines()
+    assert "| **15,000** | 50,000 (0.30) | 9 (1,666.67) |" in lines
+
+
 def test_without_peers_the_summary_says_so() -> None:
     assert "No peer was measured." in summary.text(some_results(OURS))
