@@ -46,6 +46,7 @@ def install() -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise PeerMissing("npm is not installed")
+    print("installing the peers' packages from npm", flush=True)
     try:
         done = subprocess.run(
             [npm, "install", "--no-package-lock", "--loglevel=error"],
