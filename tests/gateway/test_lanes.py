@@ -19,6 +19,7 @@ from core import events
 from core.settings import Settings
 from db import keys
 from gateway.app import App
+from gateway.dispatch import Dispatch
 from tests import lanes
 from tests.gateway.conftest import Client, open_all, speaking, token
 from tests.lanes import Pace, Piece, Said, Speaker
@@ -53,12 +54,20 @@ class Pair(NamedTuple):
         return START + b"\r\n".join([*fixed, *lines, size, b"", body])
 
     async def hear(self, pieces: list[Piece]) -> tuple[Said, Said]:
-        """What both say to the pieces; they and what they decided must be the same."""
+        """What both say to the pieces; they, what they decided and count must be the same."""
         fast = await self.fast.hear(pieces)
         ordinary = await self.ordinary.hear(pieces)
+        assert counted(self.fast) == counted(self.ordinary), pieces
         ours, theirs = [await decided(redis) for redis in self.redises]
         assert (*heard(fast), ours) == (*heard(ordinary), theirs), pieces
         return fast, ordinary
+
+
+def counted(speaker: Speaker) -> dict[tuple[str, int], int]:
+    """Answers by route and status."""
+    dispatch = speaker.server.request_handler
+    assert isinstance(dispatch, Dispatch)
+    return dispatch.requests._counts
 
 
 async def decided(redis: Redis) -> list[tuple[object, ...]]:
@@ -123,6 +132,30 @@ async def test_plain_award_is_answered_in_the_fast_lane(pair: Pair) -> None:
         await line.say(Piece(pair.request(key)))
     assert line.protocol._request_count == 0
     assert (await line.end()).statuses == [201, 201, 201]
+
+
+async def test_member_that_redis_does_not_know_is_asked_of_postgres(
+    pair: Pair, client: Client
+) -> None:
+    made = await client.post("/v1/members", {})
+    member = made.body["id"]
+    (program,) = pair.apps[0].rules._known
+    await pair.apps[0].points.close_accounts(program, member)
+    body = b'{"member":"%b","kind":"points","amount":2}' % member.encode()
+    line = await pair.fast.call()
+    await line.say(Piece(pair.request(b"new", body=body)))
+    assert line.protocol._request_count == 0
+    assert (await line.end()).statuses == [201]
+    await pair.ordinary.hear([Piece(pair.request(b"new", body=body))])
+    await pair.hear([Piece(pair.request(b"new", body=body))])
+
+
+async def test_without_postgres_only_a_known_member_is_awarded(pair: Pair) -> None:
+    for app in pair.apps:
+        await app.pool.close()
+    body = b'{"member":"mem_01h455vb4pex5vsknk084sn02q","kind":"points","amount":2}'
+    said, _ = await pair.hear([Piece(pair.request(b"x")), Piece(pair.request(b"y", body=body))])
+    assert said.statuses == [201, 503]
 
 
 async def test_award_split_anywhere_gets_the_same_answer(pair: Pair) -> None:
