@@ -242,7 +242,7 @@ async def test_an_entry_that_redis_lost_is_noticed_and_its_partition_rebuilt(
     async with flushing(settings):
 
         async def is_rebuilt() -> bool:
-            return await redis_connection.call("HGET", keys.award_head(WHERE), "gen") == b"2"
+            return bool(await redis_connection.call("HGET", keys.award_head(WHERE), "gen") == b"2")
 
         await until(is_rebuilt)
         await drained(db, redis_connection)
