@@ -79,7 +79,7 @@ class Bench:
         )
         self._stack.use("always")
         for case in chosen:
-            is_usual = case.link == "splice" or case.what != "redirect"
+            is_usual = case.link == "splice" or case.what == "award"
             if case.is_core and is_usual and case.subject.name == OURS:
                 self._open(case)
         for redirectors in (1, 8):
