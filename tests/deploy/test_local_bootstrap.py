@@ -31,7 +31,7 @@ def bootstrap(folder: Path, python: Path) -> subprocess.CompletedProcess[str]:
 def test_a_python_without_ensurepip_is_named_with_what_to_install(tmp_path: Path) -> None:
     bare = tmp_path / "bare python"
     bare.write_text(
-        f'#!/bin/sh\ncase $2 in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n'
+        f'#!/bin/sh\ncase $2 in *ensurepip*) exit 1;; esac\nexec "{sys.executable}" "$@"\n'
     )
     bare.chmod(0o755)
     done = bootstrap(tmp_path, bare)
