@@ -48,6 +48,15 @@ class Proxy:
         """A client's connection."""
         return await asyncio.open_unix_connection(self._path)
 
+    async def is_up(self) -> bool:
+        """Whether it listens."""
+        try:
+            _, writer = await self.connect()
+        except OSError:
+            return False
+        writer.close()
+        return True
+
     async def attack(self, data: bytes) -> asyncio.StreamWriter:
         """Send it and wait for an answer, for a moment: some are never whole requests."""
         reader, writer = await self.connect()
@@ -78,12 +87,13 @@ async def proxying(port: int, *, buffering: bool) -> AsyncIterator[Proxy]:
     )
     process = await asyncio.create_subprocess_exec(BINARY, "-e", folder / "log", "-c", file)
     try:
+        proxy = Proxy(folder / "socket")
         ends = time.monotonic() + WAIT_S_MAX
-        while not (folder / "socket").exists():
+        while not await proxy.is_up():
             assert process.returncode is None, (folder / "log").read_text()
             assert time.monotonic() < ends
             await asyncio.sleep(0.01)
-        yield Proxy(folder / "socket")
+        yield proxy
     finally:
         process.kill()
         await process.wait()

@@ -58,24 +58,31 @@ async def test_client_that_never_reads_is_not_buffered_without_bound(
     line.hears.cancel()
     transport = line.protocol.transport
     assert transport is not None
-    for sock in (line.sock, transport.get_extra_info("socket")):
-        for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            sock.setsockopt(socket.SOL_SOCKET, buffer, 8_192)
+    between = transport.get_extra_info("socket")
+    buffer(line.sock, between, 32 * 1024)
+    buffer(between, line.sock, 64 * 1024)
     sent = await flood(line)
     assert transport.get_write_buffer_size() > 0
     assert transport.get_write_buffer_size() < WRITE_BUFFER_MAX
     assert len(line.protocol._messages) <= 64
     if isinstance(line.protocol, FastLane):
         assert len(line.protocol._held) < READ_BUFFER_MAX
+    buffer(line.sock, between, 1024 * 1024)
     line.hears = asyncio.create_task(line.hear())
     await line.rest()
     assert (await line.end()).statuses == [302] * (sent // len(PLAIN))
 
 
+def buffer(reader: socket.socket, writer: socket.socket, size: int) -> None:
+    """How much the kernel keeps of what is on its way, on either side."""
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+
 async def flood(line: Line) -> int:
-    """Send request after request until nothing more is taken; how many bytes were."""
+    """Send until the server's writing is paused and nothing more is taken; how many bytes were."""
     sent = since = 0
-    while since < 500:
+    while since < 500 or not line.protocol._paused:
         try:
             sent += line.sock.send(PLAIN[sent % len(PLAIN) :])
             since = 0
