@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import re
 import time
@@ -57,6 +58,9 @@ _UNUSUAL: Final = frozenset({
 })  # fmt: skip
 
 log: Final = logging.getLogger("stampgate.fastlane")
+
+# Visitors' heads are alike; at most HEAD_MAX bytes each.
+HEADS_REMEMBERED: Final = 1_024
 
 Headers = dict[bytes, bytes]
 _date: tuple[int, bytes] = (0, b"")
@@ -94,13 +98,19 @@ def is_whole(chunk: bytes) -> bool:
     """Whether a chunk is exactly one plain request, so that aiohttp is left on a boundary."""
     line = _REQUEST.match(chunk)
     end = chunk.find(_END)
-    if line is None or end < 0:
+    if line is None or end < 0 or end > HEAD_MAX:
         return False
-    headers = plain_headers(chunk[line.end() : end + 4])
+    return _body_length(chunk[line.end() : end + 4]) == len(chunk) - end - 4
+
+
+@functools.lru_cache(HEADS_REMEMBERED)
+def _body_length(block: bytes) -> int | None:
+    """The length of the body behind a plain header block; None when the block is not plain."""
+    headers = plain_headers(block)
     if headers is None:
-        return False
+        return None
     length = headers.get(b"content-length", b"0")
-    return length.isdigit() and len(length) < 10 and int(length) == len(chunk) - end - 4
+    return int(length) if length.isdigit() and len(length) < 10 else None
 
 
 def serialize(response: web.Response) -> tuple[bytes, bytes]:

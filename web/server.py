@@ -36,6 +36,8 @@ Step = Callable[[], Awaitable[object]]
 BACKLOG: Final = 4096
 HEAD_LINE_MAX: Final = 8190
 HEADERS_MAX: Final = 128
+# For a whole body, however large: no client may keep a request open for good.
+BODY_S_MAX: Final = 30.0
 LINGERING_S: Final = 1.0
 POLL_S: Final = 0.01
 # How long a process that nobody stands in for waits for its servers before it accepts anyway.
@@ -49,6 +51,10 @@ log: Final = logging.getLogger("stampgate.server")
 
 class HeadTooLarge(Refused, code="head_too_large", status=431):
     """The request line or a header is too long."""
+
+
+class BodyTooSlow(Refused, code="body_too_slow", status=408):
+    """The body did not arrive in time."""
 
 
 class Request(web.BaseRequest):
@@ -185,8 +191,11 @@ async def _read_slowly(request: web.BaseRequest, limit: int) -> bytes:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = bytearray()
     try:
-        while len(body) <= limit and (chunk := await request.content.readany()):
-            body += chunk
+        async with asyncio.timeout(BODY_S_MAX):
+            while len(body) <= limit and (chunk := await request.content.readany()):
+                body += chunk
+    except TimeoutError as error:
+        raise BodyTooSlow from error
     except (ConnectionError, web.RequestPayloadError) as error:
         raise Refused("The body is cut off or badly chunked.") from error
     return bytes(body)
