@@ -102,11 +102,6 @@ def verify(text: str, program_id: str, keys: Mapping[int, bytes]) -> ClickId:
     return _parts(number, text)
 
 
-def day_of(click_id: str) -> int:
-    """The UTC day of a click, in days since the Unix epoch: the first part of its primary key."""
-    return _unix_ms(_number(click_id)) // DAY_MS
-
-
 def _number(text: str) -> int:
     try:
         if len(text) == LENGTH:

@@ -40,7 +40,6 @@ StampgateError                     500 internal_error
 │   ├── BudgetExhausted            409 budget_exhausted
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
-├── PreconditionFailed             412 precondition_failed
 ├── RateLimited                    429 rate_limited
 ├── Unavailable                    503 unavailable          nothing happened: retry is safe
 │   ├── NotOpen                    503 not_open
@@ -250,10 +249,6 @@ class RequestInFlight(Conflict, code="request_in_flight"):
 
 class Gone(StampgateError, code="gone", status=410):
     """What was here is no more."""
-
-
-class PreconditionFailed(StampgateError, code="precondition_failed", status=412):
-    """The resource has changed since it was read."""
 
 
 class RateLimited(StampgateError, code="rate_limited", status=429):
