@@ -49,6 +49,7 @@ StampgateError                     500 internal_error
 Malformed (a ValueError)           never an answer by itself
 ├── BadSetting
 ├── BadKeyRing
+├── BadField
 ├── BadSignature
 ├── BadTask
 ├── BadId
@@ -285,6 +286,10 @@ class BadSetting(Malformed):
 
 class BadKeyRing(Malformed):
     """The key ring cannot be used; the message never contains key material."""
+
+
+class BadField(Malformed):
+    """A stored field cannot be opened; the message never contains what is in it."""
 
 
 class BadSignature(Malformed):

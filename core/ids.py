@@ -28,6 +28,15 @@ Kind = Literal[
     "event",
     "job",
     "token",
+    "operator",
+    "session",
+    "key",
+    "notification",
+    "audit",
+    "export",
+    "erasure",
+    "consent",
+    "identity",
 ]
 
 PREFIXES: Final[dict[Kind, str]] = {
@@ -44,6 +53,15 @@ PREFIXES: Final[dict[Kind, str]] = {
     "event": "evt",
     "job": "job",
     "token": "tok",
+    "operator": "opr",
+    "session": "ses",
+    "key": "key",
+    "notification": "ntf",
+    "audit": "aud",
+    "export": "exp",
+    "erasure": "ers",
+    "consent": "cns",
+    "identity": "idn",
 }
 
 ENTROPY_BYTES: Final = 10

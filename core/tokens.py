@@ -2,7 +2,9 @@
 
 The key is found by the exact `kid`, and the key decides the algorithm: what the header says about
 itself is only ever compared. Required claims: iss, sub, iat, exp. `program` is the tenant; only
-platform staff have none. `scope` is a list separated by spaces (RFC 9068).
+platform staff have none. `scope` is a list separated by spaces (RFC 9068). `role` is what the
+caller is (`core.roles`), `sid` the session of a person who signed in, `rate` how many requests a
+minute the token may make, if not what its role may.
 """
 
 from __future__ import annotations
@@ -31,8 +33,17 @@ SCOPES: Final = (
     "programs:write",
     "webhooks:read",
     "webhooks:write",
+    "keys:read",
+    "keys:write",
+    "operators:read",
+    "operators:write",
+    "privacy:read",
+    "privacy:write",
+    "audit:read",
     "platform:admin",
 )
+#: Scopes that only a person's session has: what is the caller's own, as member or as operator.
+OWN: Final = ("me", "self")
 PLATFORM: Final = "platform:admin"
 TOKEN_BYTES_MAX: Final = 4096
 
@@ -50,6 +61,9 @@ class Principal(msgspec.Struct, frozen=True):
     scopes: frozenset[str]
     expires_s: int
     token_id: str
+    role: str = "app"
+    session_id: str = ""
+    rate_per_minute: int | None = None
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,6 +83,9 @@ class _Claims(msgspec.Struct, omit_defaults=True):
     jti: str = ""
     scope: str = ""
     program: str | None = None
+    role: Literal["app", "member", "staff", "owner", "admin"] = "app"
+    sid: str = ""
+    rate: int | None = None
 
 
 def issue(
@@ -80,10 +97,13 @@ def issue(
     now_s: int,
     ttl_s: int,
     token_id: str,
+    role: Literal["app", "member", "staff", "owner", "admin"] = "app",
+    session_id: str = "",
+    rate_per_minute: int | None = None,
 ) -> str:
     """Sign a token with the active key; InvalidRequest for a scope that does not exist."""
     wanted = set(scopes)
-    if unknown := wanted - set(SCOPES):
+    if unknown := wanted - set(SCOPES) - set(OWN):
         raise InvalidRequest(f"There is no scope {', '.join(sorted(unknown))}.")
     if program_id is None and PLATFORM not in wanted:
         raise InvalidRequest(f"A token without a program needs the scope {PLATFORM}.")
@@ -93,8 +113,11 @@ def issue(
         iat=now_s,
         exp=now_s + ttl_s,
         jti=token_id,
-        scope=" ".join(scope for scope in SCOPES if scope in wanted),
+        scope=" ".join(scope for scope in (*OWN, *SCOPES) if scope in wanted),
         program=program_id,
+        role=role,
+        sid=session_id,
+        rate=rate_per_minute,
     )
     key = ring.token[ring.active_token]
     return _jws.encode(
@@ -144,7 +167,10 @@ class Verifier:
         is_early = max(claims.iat, claims.nbf) > now_s + LEEWAY_S
         if is_early or not claims.sub or (claims.program is None and PLATFORM not in scopes):
             raise TokenInvalid
-        return Principal(claims.program, claims.sub, scopes, claims.exp, claims.jti)
+        return Principal(
+            claims.program, claims.sub, scopes, claims.exp, claims.jti, claims.role, claims.sid,
+            claims.rate,
+        )  # fmt: skip
 
     def _read(self, token: str) -> _Claims:
         """Claims whose signature is right; every way to fail looks the same from outside."""
