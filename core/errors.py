@@ -50,6 +50,7 @@ Malformed (a ValueError)           never an answer by itself
 ├── BadSetting
 ├── BadKeyRing
 ├── BadField
+├── BadTemplate
 ├── BadSignature
 ├── BadTask
 ├── BadId
@@ -290,6 +291,10 @@ class BadKeyRing(Malformed):
 
 class BadField(Malformed):
     """A stored field cannot be opened; the message never contains what is in it."""
+
+
+class BadTemplate(Malformed):
+    """A text cannot be filled in; the message names variables, never their values."""
 
 
 class BadSignature(Malformed):

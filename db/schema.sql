@@ -289,6 +289,31 @@ CREATE TABLE public.merchant (
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.notification (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text COLLATE pg_catalog."C",
+    recipient_kind text NOT NULL COLLATE pg_catalog."C",
+    recipient_id text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    address bytea NOT NULL,
+    template text NOT NULL COLLATE pg_catalog."C",
+    language text NOT NULL COLLATE pg_catalog."C",
+    variables bytea,
+    dedupe_key text NOT NULL COLLATE pg_catalog."C",
+    state text DEFAULT 'queued'::text NOT NULL COLLATE pg_catalog."C",
+    attempts integer DEFAULT 0 NOT NULL,
+    provider text COLLATE pg_catalog."C",
+    provider_reference text,
+    last_error text,
+    next_attempt_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT notification_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'whatsapp'::text]))),
+    CONSTRAINT notification_recipient_kind_is_known CHECK ((recipient_kind = ANY (ARRAY['member'::text, 'operator'::text, 'test'::text]))),
+    CONSTRAINT notification_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'sending'::text, 'sent'::text, 'refused'::text, 'unknown'::text, 'failed'::text])))
+);
+
 CREATE TABLE public.outbox (
     id bigint NOT NULL,
     task text NOT NULL COLLATE pg_catalog."C",
@@ -354,6 +379,19 @@ CREATE TABLE public.stream_checkpoint (
     stream text NOT NULL COLLATE pg_catalog."C",
     last_id text DEFAULT '0-0'::text NOT NULL COLLATE pg_catalog."C",
     updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.template (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    language text NOT NULL COLLATE pg_catalog."C",
+    subject text DEFAULT ''::text NOT NULL,
+    text text NOT NULL,
+    html text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT template_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'whatsapp'::text])))
 );
 
 CREATE TABLE public.webhook_delivery (
@@ -456,6 +494,12 @@ ALTER TABLE ONLY public.merchant
 ALTER TABLE ONLY public.merchant
     ADD CONSTRAINT merchant_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.notification
+    ADD CONSTRAINT notification_dedupe_key_is_unique UNIQUE NULLS NOT DISTINCT (program_id, dedupe_key);
+
+ALTER TABLE ONLY public.notification
+    ADD CONSTRAINT notification_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
 
@@ -479,6 +523,9 @@ ALTER TABLE ONLY public.schema_migration
 
 ALTER TABLE ONLY public.stream_checkpoint
     ADD CONSTRAINT stream_checkpoint_pkey PRIMARY KEY (stream);
+
+ALTER TABLE ONLY public.template
+    ADD CONSTRAINT template_pkey PRIMARY KEY (program_id, name, channel, language);
 
 ALTER TABLE ONLY public.webhook_delivery
     ADD CONSTRAINT webhook_delivery_is_unique UNIQUE (endpoint_id, event_id);
@@ -513,6 +560,10 @@ CREATE INDEX link_by_program ON public.link USING btree (program_id, id);
 
 CREATE INDEX member_by_program ON public.member USING btree (program_id, id);
 
+CREATE INDEX notification_by_program ON public.notification USING btree (program_id, id);
+
+CREATE INDEX notification_by_recipient ON public.notification USING btree (recipient_id);
+
 CREATE INDEX outbox_due ON public.outbox USING btree (due_at) WHERE (sent_at IS NULL);
 
 CREATE INDEX outbox_sent ON public.outbox USING btree (sent_at) WHERE (sent_at IS NOT NULL);
@@ -537,6 +588,12 @@ ALTER TABLE ONLY public.member
 
 ALTER TABLE ONLY public.merchant
     ADD CONSTRAINT merchant_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.notification
+    ADD CONSTRAINT notification_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.template
+    ADD CONSTRAINT template_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
 ALTER TABLE ONLY public.webhook_delivery
     ADD CONSTRAINT webhook_delivery_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.webhook_endpoint(id) ON DELETE CASCADE;
