@@ -1,5 +1,70 @@
 -- Written by `make schema` from db/migrations; not to be edited.
 
+CREATE FUNCTION public.keep_audit_entry() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF OLD.position IS NULL AND NEW.position IS NOT NULL
+            AND ROW(OLD.id, OLD.at, OLD.program_id, OLD.actor, OLD.actor_role, OLD.action, OLD.object_id,
+                    OLD.before::text, OLD.after::text, OLD.address, OLD.request_id, OLD.key, OLD.proof)
+                IS NOT DISTINCT FROM
+                ROW(NEW.id, NEW.at, NEW.program_id, NEW.actor, NEW.actor_role, NEW.action, NEW.object_id,
+                    NEW.before::text, NEW.after::text, NEW.address, NEW.request_id, NEW.key, NEW.proof)
+        THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'audit_entry is append-only: % is refused', TG_OP
+        USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+
+CREATE FUNCTION public.keep_audit_partitions(first date, ahead integer, oldest date) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $_$
+DECLARE
+    m date;
+    months date[];
+    old record;
+    is_needed boolean;
+    has_strays boolean := EXISTS (SELECT FROM audit_entry_default);
+BEGIN
+    SELECT array_agg(date_trunc('month', first) + make_interval(months => n)) INTO months
+      FROM generate_series(0, ahead) AS n;
+    -- What came when its month was not there yet moves into it.
+    IF has_strays THEN
+        months := months || ARRAY(SELECT DISTINCT date_trunc('month', at)::date FROM audit_entry_default);
+        ALTER TABLE audit_entry DETACH PARTITION audit_entry_default;
+        ALTER TABLE audit_entry_default RENAME TO audit_entry_stray;
+    END IF;
+    FOREACH m IN ARRAY months LOOP
+        CONTINUE WHEN to_regclass(format('audit_entry_%s', to_char(m, 'YYYYMM'))) IS NOT NULL;
+        PERFORM make_audit_partition(format('audit_entry_%s', to_char(m, 'YYYYMM')),
+            format('FOR VALUES FROM (%L) TO (%L)', m, (m + interval '1 month')::date));
+    END LOOP;
+    IF has_strays THEN
+        INSERT INTO audit_entry SELECT * FROM audit_entry_stray;
+        DROP TABLE audit_entry_stray;
+        PERFORM make_audit_partition('audit_entry_default', 'DEFAULT');
+    END IF;
+
+    FOR old IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'audit_entry'::regclass AND c.relname ~ '^audit_entry_[0-9]{6}$'
+           AND to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month' <= oldest
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I AS e LEFT JOIN audit_chain AS c USING (program_id)'
+            ' WHERE e.position IS NULL OR c.position IS NULL OR e.position > c.cut_position)', old.relname)
+            INTO is_needed;
+        CONTINUE WHEN is_needed;
+        EXECUTE format('DROP TABLE %I', old.relname);
+    END LOOP;
+END
+$_$;
+
 CREATE FUNCTION public.keep_click_partitions(first date, ahead integer, retention integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -24,6 +89,16 @@ BEGIN
     DELETE FROM click_default WHERE day < first - retention;
 END
 $_$;
+
+CREATE FUNCTION public.make_audit_partition(name text, bounds text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE %I PARTITION OF audit_entry %s', name, bounds);
+    EXECUTE format('CREATE TRIGGER audit_entry_is_not_truncated BEFORE TRUNCATE ON %I'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION keep_audit_entry()', name);
+END
+$$;
 
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
@@ -56,6 +131,59 @@ ALTER TABLE public.account ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE public.address_salt (
     day date NOT NULL,
     salt bytea NOT NULL
+);
+
+CREATE TABLE public.audit_chain (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    "position" bigint NOT NULL,
+    digest bytea NOT NULL,
+    cut_position bigint NOT NULL,
+    cut_digest bytea NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
+    seal bytea NOT NULL,
+    sealed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT audit_chain_is_cut_behind_its_head CHECK (((cut_position >= 0) AND (cut_position <= "position")))
+);
+
+CREATE TABLE public.audit_entry (
+    id text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone NOT NULL,
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    actor text NOT NULL COLLATE pg_catalog."C",
+    actor_role text NOT NULL COLLATE pg_catalog."C",
+    action text NOT NULL COLLATE pg_catalog."C",
+    object_id text NOT NULL COLLATE pg_catalog."C",
+    before json,
+    after json,
+    address text NOT NULL,
+    request_id text NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
+    proof bytea NOT NULL,
+    "position" bigint,
+    digest bytea,
+    is_proven boolean,
+    CONSTRAINT audit_entry_has_its_place_or_not CHECK ((num_nulls("position", digest, is_proven) = ANY (ARRAY[0, 3])))
+)
+PARTITION BY RANGE (at);
+
+CREATE TABLE public.audit_entry_default (
+    id text CONSTRAINT audit_entry_id_not_null NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone CONSTRAINT audit_entry_at_not_null NOT NULL,
+    program_id text CONSTRAINT audit_entry_program_id_not_null NOT NULL COLLATE pg_catalog."C",
+    actor text CONSTRAINT audit_entry_actor_not_null NOT NULL COLLATE pg_catalog."C",
+    actor_role text CONSTRAINT audit_entry_actor_role_not_null NOT NULL COLLATE pg_catalog."C",
+    action text CONSTRAINT audit_entry_action_not_null NOT NULL COLLATE pg_catalog."C",
+    object_id text CONSTRAINT audit_entry_object_id_not_null NOT NULL COLLATE pg_catalog."C",
+    before json,
+    after json,
+    address text CONSTRAINT audit_entry_address_not_null NOT NULL,
+    request_id text CONSTRAINT audit_entry_request_id_not_null NOT NULL,
+    key text CONSTRAINT audit_entry_key_not_null NOT NULL COLLATE pg_catalog."C",
+    proof bytea CONSTRAINT audit_entry_proof_not_null NOT NULL,
+    "position" bigint,
+    digest bytea,
+    is_proven boolean,
+    CONSTRAINT audit_entry_has_its_place_or_not CHECK ((num_nulls("position", digest, is_proven) = ANY (ARRAY[0, 3])))
 );
 
 CREATE TABLE public.award_partition (
@@ -426,6 +554,8 @@ CREATE TABLE public.webhook_endpoint (
     CONSTRAINT webhook_endpoint_state_is_known CHECK ((state = ANY (ARRAY['enabled'::text, 'disabled'::text])))
 );
 
+ALTER TABLE ONLY public.audit_entry ATTACH PARTITION public.audit_entry_default DEFAULT;
+
 ALTER TABLE ONLY public.click ATTACH PARTITION public.click_default DEFAULT;
 
 ALTER TABLE ONLY public.account
@@ -436,6 +566,15 @@ ALTER TABLE ONLY public.account
 
 ALTER TABLE ONLY public.address_salt
     ADD CONSTRAINT address_salt_pkey PRIMARY KEY (day);
+
+ALTER TABLE ONLY public.audit_chain
+    ADD CONSTRAINT audit_chain_pkey PRIMARY KEY (program_id);
+
+ALTER TABLE ONLY public.audit_entry
+    ADD CONSTRAINT audit_entry_pkey PRIMARY KEY (at, id);
+
+ALTER TABLE ONLY public.audit_entry_default
+    ADD CONSTRAINT audit_entry_default_pkey PRIMARY KEY (at, id);
 
 ALTER TABLE ONLY public.award_partition
     ADD CONSTRAINT award_partition_pkey PRIMARY KEY (partition);
@@ -540,6 +679,26 @@ CREATE INDEX account_by_member ON public.account USING btree (member_id) WHERE (
 
 CREATE INDEX account_by_partition ON public.account USING btree (partition);
 
+CREATE INDEX audit_entry_by_id ON ONLY public.audit_entry USING btree (id);
+
+CREATE INDEX audit_entry_by_object ON ONLY public.audit_entry USING btree (object_id, id);
+
+CREATE INDEX audit_entry_by_position ON ONLY public.audit_entry USING btree (program_id, "position");
+
+CREATE INDEX audit_entry_by_program ON ONLY public.audit_entry USING btree (program_id, id);
+
+CREATE INDEX audit_entry_default_id_idx ON public.audit_entry_default USING btree (id);
+
+CREATE INDEX audit_entry_unsealed ON ONLY public.audit_entry USING btree (id) WHERE ("position" IS NULL);
+
+CREATE INDEX audit_entry_default_id_idx1 ON public.audit_entry_default USING btree (id) WHERE ("position" IS NULL);
+
+CREATE INDEX audit_entry_default_object_id_id_idx ON public.audit_entry_default USING btree (object_id, id);
+
+CREATE INDEX audit_entry_default_program_id_id_idx ON public.audit_entry_default USING btree (program_id, id);
+
+CREATE INDEX audit_entry_default_program_id_position_idx ON public.audit_entry_default USING btree (program_id, "position");
+
 CREATE INDEX click_by_link ON ONLY public.click USING btree (link_id, click_id);
 
 CREATE INDEX click_default_link_id_click_id_idx ON public.click_default USING btree (link_id, click_id);
@@ -572,9 +731,27 @@ CREATE INDEX webhook_delivery_by_program ON public.webhook_delivery USING btree 
 
 CREATE INDEX webhook_endpoint_by_program ON public.webhook_endpoint USING btree (program_id, id);
 
+ALTER INDEX public.audit_entry_by_id ATTACH PARTITION public.audit_entry_default_id_idx;
+
+ALTER INDEX public.audit_entry_unsealed ATTACH PARTITION public.audit_entry_default_id_idx1;
+
+ALTER INDEX public.audit_entry_by_object ATTACH PARTITION public.audit_entry_default_object_id_id_idx;
+
+ALTER INDEX public.audit_entry_pkey ATTACH PARTITION public.audit_entry_default_pkey;
+
+ALTER INDEX public.audit_entry_by_program ATTACH PARTITION public.audit_entry_default_program_id_id_idx;
+
+ALTER INDEX public.audit_entry_by_position ATTACH PARTITION public.audit_entry_default_program_id_position_idx;
+
 ALTER INDEX public.click_by_link ATTACH PARTITION public.click_default_link_id_click_id_idx;
 
 ALTER INDEX public.click_pkey ATTACH PARTITION public.click_default_pkey;
+
+CREATE TRIGGER audit_entry_is_append_only BEFORE DELETE OR UPDATE ON public.audit_entry FOR EACH ROW EXECUTE FUNCTION public.keep_audit_entry();
+
+CREATE TRIGGER audit_entry_is_not_truncated BEFORE TRUNCATE ON public.audit_entry FOR EACH STATEMENT EXECUTE FUNCTION public.keep_audit_entry();
+
+CREATE TRIGGER audit_entry_is_not_truncated BEFORE TRUNCATE ON public.audit_entry_default FOR EACH STATEMENT EXECUTE FUNCTION public.keep_audit_entry();
 
 CREATE TRIGGER ledger_transaction_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_transaction FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 

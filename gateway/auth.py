@@ -17,6 +17,7 @@ class Caller(NamedTuple):
     named_program: str | None
     subject: str
     is_platform: bool
+    role: str = "app"
 
     @property
     def program_id(self) -> str:
@@ -42,7 +43,9 @@ def authenticate(
     is_platform = principal.program_id is None and tokens.PLATFORM in principal.scopes
     if not is_platform and (scope == tokens.PLATFORM or scope not in principal.scopes):
         raise errors.InsufficientScope(f"The token lacks the scope {scope}.")
-    return Caller(_program(headers, principal.program_id), principal.subject, is_platform)
+    return Caller(
+        _program(headers, principal.program_id), principal.subject, is_platform, principal.role
+    )
 
 
 def _bearer(headers: MultiMapping[str]) -> str:

@@ -1,0 +1,116 @@
+"""What handlers write into the audit log, in the transaction of what they do."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from db import audit
+from db.pg import Db
+from gateway.app import Call
+from web import logs
+
+HIDDEN: Final = "***"
+ANONYMOUS: Final = "anonymous"
+
+# What is stored of an address is its network.
+_CUT_V4: Final = 24
+_CUT_V6: Final = 48
+_telling: Final = re.compile(
+    r"password|secret|token|credential|private|signature|phone|mobile|e?mail|address"
+    r"|attributes|(?:first|last|full|display)_name",
+    re.IGNORECASE,
+)
+
+Values = Mapping[str, object] | msgspec.Struct
+
+
+async def record(
+    call: Call,
+    db: Db,
+    action: str,
+    object_id: str,
+    before: Values | None = None,
+    after: Values | None = None,
+) -> None:
+    """Write that the caller did `action` (noun.verb) to the object.
+
+    Of `before` and `after` only what differs is kept; values of telling names are blanked.
+    """
+    caller = call.principal
+    old, new = difference(before, after)
+    entry = audit.Entry(
+        program_id=caller.named_program,
+        actor=caller.subject or ANONYMOUS,
+        actor_role=caller.role,
+        action=action,
+        object_id=object_id,
+        before=old,
+        after=new,
+        address=cut(call.request.remote),
+        request_id=call.request_id,
+        at_ms=call.app.now_ms(),
+    )
+    await audit.add(db, call.app.ring, entry)
+
+
+def difference(
+    before: Values | None, after: Values | None
+) -> tuple[dict[str, object] | None, dict[str, object] | None]:
+    """Both sides without what they have in common, telling values blanked."""
+    old, new = _values(before), _values(after)
+    if old is not None and new is not None:
+        same = {name for name in old.keys() & new.keys() if old[name] == new[name]}
+        old = {name: value for name, value in old.items() if name not in same}
+        new = {name: value for name, value in new.items() if name not in same}
+    return _shown(old), _shown(new)
+
+
+def named(fields: Iterable[str]) -> dict[str, object]:
+    """For objects that are persons: which fields were changed, not to what."""
+    return {"fields": sorted(fields)}
+
+
+def cut(address: str | None) -> str:
+    """The network that an address belongs to; empty when it is none."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return ""
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    prefix = _CUT_V4 if parsed.version == 4 else _CUT_V6
+    return str(ipaddress.ip_network((parsed, prefix), strict=False).network_address)
+
+
+def _values(given: Values | None) -> dict[str, Any] | None:
+    if given is None:
+        return None
+    values = msgspec.to_builtins(given)
+    assert isinstance(values, dict)
+    return values
+
+
+def _shown(values: dict[str, Any] | None) -> dict[str, object] | None:
+    if values is None:
+        return None
+    return {name: _blanked(name, value) for name, value in values.items()}
+
+
+def _blanked(name: str, value: object) -> object:
+    match value:
+        case None | bool():
+            return value
+        case _ if _telling.search(name):
+            return HIDDEN
+        case dict():
+            return _shown(value)
+        case list():
+            return [_blanked(name, item) for item in value]
+        case str():
+            return logs.scrub(value)
+        case _:
+            return value
