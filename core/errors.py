@@ -5,16 +5,21 @@ StampgateError                     500 internal_error
 │   ├── InvalidJson                400 invalid_json
 │   ├── IdempotencyKeyMissing      400 idempotency_key_missing
 │   ├── IdempotencyKeyInvalid      400 idempotency_key_invalid
+│   ├── SignInStateInvalid         400 sign_in_state_invalid
+│   ├── SignInCodeInvalid          400 sign_in_code_invalid
+│   ├── SignInRefused              400 sign_in_refused
 │   └── BodyTooLarge               413 body_too_large
 ├── Invalid                        422 invalid
 │   ├── InvalidRequest             422 invalid_request
 │   ├── InvalidDestination         422 invalid_destination
+│   ├── RedirectNotAllowed         422 redirect_not_allowed
 │   └── IdempotencyKeyReused       422 idempotency_key_reused
 ├── Unauthorized                   401 unauthorized
 │   ├── TokenInvalid               401 token_invalid
 │   └── TokenExpired               401 token_expired
 ├── Forbidden                      403 forbidden
-│   └── InsufficientScope          403 insufficient_scope
+│   ├── InsufficientScope          403 insufficient_scope
+│   └── SignInDeclined             403 sign_in_declined
 ├── NotFound                       404 not_found
 │   ├── ProgramNotFound            404 program_not_found
 │   ├── MerchantNotFound           404 merchant_not_found
@@ -25,11 +30,17 @@ StampgateError                     500 internal_error
 │   ├── HoldNotFound               404 hold_not_found
 │   ├── EndpointNotFound           404 webhook_endpoint_not_found
 │   ├── DeliveryNotFound           404 webhook_delivery_not_found
-│   └── DeadLetterNotFound         404 dead_letter_not_found
+│   ├── DeadLetterNotFound         404 dead_letter_not_found
+│   ├── ProviderNotFound           404 provider_not_found
+│   └── IdentityNotFound           404 identity_not_found
 ├── MethodNotAllowed               405 method_not_allowed
 ├── Conflict                       409 conflict
 │   ├── SlugTaken                  409 slug_taken
 │   ├── ExternalIdTaken            409 external_id_taken
+│   ├── MailTaken                  409 mail_taken
+│   ├── IdentityTaken              409 identity_taken
+│   ├── ProviderLinked             409 provider_already_linked
+│   ├── LastSignInWay              409 last_sign_in_way
 │   ├── InsufficientBalance        409 insufficient_balance
 │   ├── BalanceNegative            409 balance_negative
 │   ├── BalanceTooLarge            409 balance_too_large
@@ -41,6 +52,7 @@ StampgateError                     500 internal_error
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
 ├── RateLimited                    429 rate_limited
+├── ProviderUnavailable            502 provider_unavailable
 ├── Unavailable                    503 unavailable          nothing happened: retry is safe
 │   ├── NotOpen                    503 not_open
 │   └── OverCapacity               503 over_capacity
@@ -109,6 +121,18 @@ class IdempotencyKeyInvalid(Refused, code="idempotency_key_invalid"):
     """The Idempotency-Key must be 1 to 255 printable ASCII characters."""
 
 
+class SignInStateInvalid(Refused, code="sign_in_state_invalid"):
+    """The sign-in was not begun in this browser, took too long, or has ended; begin again."""
+
+
+class SignInCodeInvalid(Refused, code="sign_in_code_invalid"):
+    """The code is not one of this program and verifier, was used, or is too old; begin again."""
+
+
+class SignInRefused(Refused, code="sign_in_refused"):
+    """The provider did not say who this is; begin again."""
+
+
 class BodyTooLarge(Refused, code="body_too_large", status=413):
     """The body is larger than this route accepts."""
 
@@ -123,6 +147,10 @@ class InvalidRequest(Invalid, code="invalid_request"):
 
 class InvalidDestination(Invalid, code="invalid_destination"):
     """The destination is not one that a link may lead to."""
+
+
+class RedirectNotAllowed(Invalid, code="redirect_not_allowed"):
+    """The program's settings do not list this address among `sign_in_redirects`."""
 
 
 class IdempotencyKeyReused(Invalid, code="idempotency_key_reused"):
@@ -147,6 +175,10 @@ class Forbidden(StampgateError, code="forbidden", status=403):
 
 class InsufficientScope(Forbidden, code="insufficient_scope"):
     """The credential lacks the scope that this route needs."""
+
+
+class SignInDeclined(Forbidden, code="sign_in_declined"):
+    """The person did not agree to sign in with the provider."""
 
 
 class NotFound(StampgateError, code="not_found", status=404):
@@ -193,6 +225,14 @@ class DeadLetterNotFound(NotFound, code="dead_letter_not_found"):
     """There is no such dead letter."""
 
 
+class ProviderNotFound(NotFound, code="provider_not_found"):
+    """No such provider is set up here."""
+
+
+class IdentityNotFound(NotFound, code="identity_not_found"):
+    """No identity of this provider is linked."""
+
+
 class MethodNotAllowed(StampgateError, code="method_not_allowed", status=405):
     """The path does not take this method."""
 
@@ -211,6 +251,22 @@ class SlugTaken(Conflict, code="slug_taken"):
 
 class ExternalIdTaken(Conflict, code="external_id_taken"):
     """The external id is taken in this program."""
+
+
+class MailTaken(Conflict, code="mail_taken"):
+    """A member has this mail address; sign in as before, then link the provider."""
+
+
+class IdentityTaken(Conflict, code="identity_taken"):
+    """Another member of the program is linked with this identity."""
+
+
+class ProviderLinked(Conflict, code="provider_already_linked"):
+    """The member is linked with another identity of this provider; unlink that first."""
+
+
+class LastSignInWay(Conflict, code="last_sign_in_way"):
+    """Without this identity the member could not sign in any more."""
 
 
 class InsufficientBalance(Conflict, code="insufficient_balance"):
@@ -255,6 +311,12 @@ class Gone(StampgateError, code="gone", status=410):
 
 class RateLimited(StampgateError, code="rate_limited", status=429):
     """Too many requests; slow down."""
+
+
+class ProviderUnavailable(StampgateError, code="provider_unavailable", status=502):
+    """The provider gave no answer that could be understood; begin again."""
+
+    default_retry_after_s = 5
 
 
 class Unavailable(StampgateError, code="unavailable", status=503):
