@@ -7,7 +7,7 @@ StampgateError                     500 internal_error
 │   ├── IdempotencyKeyInvalid      400 idempotency_key_invalid
 │   ├── SignInStateInvalid         400 sign_in_state_invalid
 │   ├── SignInCodeInvalid          400 sign_in_code_invalid
-│   ├── SignInRefused              400 sign_in_refused
+│   ├── ProviderRefused            400 provider_refused
 │   └── BodyTooLarge               413 body_too_large
 ├── Invalid                        422 invalid
 │   ├── InvalidRequest             422 invalid_request
@@ -129,7 +129,7 @@ class SignInCodeInvalid(Refused, code="sign_in_code_invalid"):
     """The code is not one of this program and verifier, was used, or is too old; begin again."""
 
 
-class SignInRefused(Refused, code="sign_in_refused"):
+class ProviderRefused(Refused, code="provider_refused"):
     """The provider did not say who this is; begin again."""
 
 

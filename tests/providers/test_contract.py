@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from yarl import URL
 
-from core.errors import ProviderUnavailable, SignInRefused
+from core.errors import ProviderRefused, ProviderUnavailable
 from core.providers.social import builtin, flow
 from core.providers.social.flow import Ask, Profile
 from tests.providers.conftest import CALLBACK, KINDS, NONCE, STATE, VERIFIER, Setup
@@ -68,29 +68,29 @@ async def test_a_person_may_have_no_mail_and_no_name(setup: Setup) -> None:
 async def test_a_code_is_good_once(setup: Setup) -> None:
     code = await setup.code()
     await setup.prove(code)
-    with pytest.raises(SignInRefused):
+    with pytest.raises(ProviderRefused):
         await setup.prove(code)
 
 
 async def test_a_code_that_nobody_gave_is_refused(setup: Setup) -> None:
-    with pytest.raises(SignInRefused):
+    with pytest.raises(ProviderRefused):
         await setup.prove("4/0Anobody")
 
 
 async def test_a_code_is_refused_with_another_verifier(setup: Setup) -> None:
-    with pytest.raises(SignInRefused):
+    with pytest.raises(ProviderRefused):
         await setup.prove(await setup.code(), verifier=flow.secret(b"w" * 32))
 
 
 async def test_a_code_is_refused_at_another_address(setup: Setup) -> None:
-    with pytest.raises(SignInRefused):
+    with pytest.raises(ProviderRefused):
         await setup.prove(await setup.code(), redirect_uri=f"{CALLBACK}/other")
 
 
 async def test_a_code_that_is_too_old_is_refused(setup: Setup) -> None:
     code = await setup.code()
     setup.theirs.codes[code].expires -= 3600
-    with pytest.raises(SignInRefused):
+    with pytest.raises(ProviderRefused):
         await setup.prove(code)
 
 
@@ -137,7 +137,7 @@ async def test_tokens_are_refreshed(setup: Setup) -> None:
 
 
 async def test_a_token_that_is_good_no_more_is_refused(setup: Setup) -> None:
-    with pytest.raises(SignInRefused):
+    with pytest.raises(ProviderRefused):
         await setup.ours.refresh(setup.send, "revoked")
 
 

@@ -13,7 +13,7 @@ import jwt
 import pytest
 from yarl import URL
 
-from core.errors import ProviderUnavailable, SignInRefused
+from core.errors import ProviderRefused, ProviderUnavailable
 from core.providers.social import builtin, flow
 from core.providers.social.flow import Ask
 from tests.providers import google
@@ -36,7 +36,7 @@ def now_s() -> int:
 
 
 async def refused(setup: Setup) -> None:
-    with pytest.raises(SignInRefused):
+    with pytest.raises(ProviderRefused):
         await setup.sign_in()
 
 
@@ -234,7 +234,7 @@ async def test_a_key_that_is_published_no_more_is_good_no_more(setup: Setup) -> 
     theirs(setup).keys = {"kid-1": google.key(1)}
     later_s = now_s() + 19_845
     theirs(setup).claims = {"iat": later_s, "exp": later_s + HOUR_S}
-    with pytest.raises(SignInRefused):
+    with pytest.raises(ProviderRefused):
         await setup.prove(await setup.code(), now_s=later_s)
 
 

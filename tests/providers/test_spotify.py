@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import SignInRefused
+from core.errors import ProviderRefused
 from core.providers.social import builtin
 from tests.providers.conftest import Setup
 from tests.providers.server import CLIENT_SECRET
@@ -22,7 +22,7 @@ async def test_a_refresh_token_is_replaced_when_it_is_used(setup: Setup) -> None
     kept = (await setup.sign_in()).tokens.refresh_token or ""
     tokens = await setup.ours.refresh(setup.send, kept)
     assert tokens.refresh_token not in {None, kept}
-    with pytest.raises(SignInRefused):
+    with pytest.raises(ProviderRefused):
         await setup.ours.refresh(setup.send, kept)
 
 
@@ -41,5 +41,5 @@ async def test_an_app_with_a_secret_shows_it_in_the_header(setup: Setup) -> None
 
 async def test_an_app_in_development_mode_refuses_strangers(setup: Setup) -> None:
     theirs(setup).is_in_development = True
-    with pytest.raises(SignInRefused):
+    with pytest.raises(ProviderRefused):
         await setup.sign_in()

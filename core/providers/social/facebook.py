@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from core.errors import ProviderUnavailable, SignInRefused
+from core.errors import ProviderRefused, ProviderUnavailable
 from core.http import HttpRequest, HttpResponse, Send
 from core.providers.social import flow
 from core.providers.social.flow import Ask, Endpoint, Given, Profile, Proven, Reply, Scopes, Tokens
@@ -79,7 +79,7 @@ class Facebook:
         )
 
     async def prove(self, send: Send, reply: Reply) -> Proven:
-        """Whom the code stands for; SignInRefused, ProviderUnavailable."""
+        """Whom the code stands for; ProviderRefused, ProviderUnavailable."""
         tokens = await self._tokens(
             send,
             {
@@ -94,7 +94,7 @@ class Facebook:
         return Proven(profile, tokens)
 
     async def refresh(self, send: Send, refresh_token: str) -> Tokens:
-        """A new long-lived token; SignInRefused when the old one is good no more,
+        """A new long-lived token; ProviderRefused when the old one is good no more,
         ProviderUnavailable."""
         tokens = await self._tokens(
             send, {"grant_type": "fb_exchange_token", "fb_exchange_token": refresh_token}
@@ -132,5 +132,5 @@ def _read(response: HttpResponse, kind: type[T]) -> T:
     if response.status == 200:
         return flow.read(response, kind)
     if response.status < 500 and flow.read(response, _FaultAnswer).error.code in REFUSALS:
-        raise SignInRefused
+        raise ProviderRefused
     raise ProviderUnavailable

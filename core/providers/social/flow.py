@@ -3,7 +3,7 @@
 The authorization code flow of OAuth 2 (RFC 6749 §4.1) with PKCE (RFC 7636, S256 only). A provider
 does no I/O: it says where the browser goes, and asks the provider's servers through a `Send`.
 
-Three endings. Proven: the provider named the person. `SignInRefused`: it said no, and asking again
+Three endings. Proven: the provider named the person. `ProviderRefused`: it said no, and asking again
 is of no use. `ProviderUnavailable`: no answer that could be understood, or one that says that our
 registration with the provider is wrong; the person may begin again.
 """
@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Meta
 
-from core.errors import ProviderUnavailable, SignInRefused
+from core.errors import ProviderRefused, ProviderUnavailable
 from core.http import HttpRequest, HttpResponse, OutboundError, Send
 
 T = TypeVar("T")
@@ -102,11 +102,11 @@ class SocialProvider(Protocol):
         ...
 
     async def prove(self, send: Send, reply: Reply) -> Proven:
-        """Whom the code stands for; SignInRefused, ProviderUnavailable."""
+        """Whom the code stands for; ProviderRefused, ProviderUnavailable."""
         ...
 
     async def refresh(self, send: Send, refresh_token: str) -> Tokens:
-        """New tokens; SignInRefused when the old token is good no more, ProviderUnavailable."""
+        """New tokens; ProviderRefused when the old token is good no more, ProviderUnavailable."""
         ...
 
 
@@ -185,14 +185,14 @@ async def answer(send: Send, request: HttpRequest) -> HttpResponse:
 async def token_answer(send: Send, request: HttpRequest) -> TokenAnswer:
     """The tokens that a token endpoint gives out (RFC 6749 §5).
 
-    `invalid_grant` is a SignInRefused: the code or the refresh token is not good, or not any more.
+    `invalid_grant` is a ProviderRefused: the code or the refresh token is not good, or not any more.
     Every other error is about us (client, secret, registration) and must not pass for a no.
     """
     response = await answer(send, request)
     if response.status == 200:
         return read(response, TokenAnswer)
     if response.status in {400, 401} and read(response, _ErrorAnswer).error == "invalid_grant":
-        raise SignInRefused
+        raise ProviderRefused
     raise ProviderUnavailable
 
 

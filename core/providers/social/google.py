@@ -59,7 +59,7 @@ class Google:
         )
 
     async def prove(self, send: Send, reply: Reply) -> Proven:
-        """Whom the code stands for; SignInRefused, ProviderUnavailable."""
+        """Whom the code stands for; ProviderRefused, ProviderUnavailable."""
         config = self._config
         answer = await self._tokens(
             send,
@@ -84,7 +84,7 @@ class Google:
         return Proven(claims.profile(), answer.tokens())
 
     async def refresh(self, send: Send, refresh_token: str) -> Tokens:
-        """New tokens; SignInRefused when the old token is good no more, ProviderUnavailable."""
+        """New tokens; ProviderRefused when the old token is good no more, ProviderUnavailable."""
         wanted = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         return (await self._tokens(send, wanted)).tokens()
 

@@ -16,7 +16,7 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
-from core.errors import ProviderUnavailable, SignInRefused
+from core.errors import ProviderRefused, ProviderUnavailable
 from core.http import HttpRequest, Send
 from core.providers.social import flow
 
@@ -94,14 +94,14 @@ class Keys:
         self._looked_s = 0
 
     async def key(self, send: Send, kid: str, now_s: int) -> RSAPublicKey:
-        """The key of this name; SignInRefused when there is none, ProviderUnavailable."""
+        """The key of this name; ProviderRefused when there is none, ProviderUnavailable."""
         is_stale = now_s >= self._fresh_until_s
         is_unknown = kid not in self._keys and now_s - self._looked_s >= LOOK_AGAIN_S
         if is_stale or is_unknown:
             await self._look(send, now_s)
         key = self._keys.get(kid)
         if key is None:
-            raise SignInRefused
+            raise ProviderRefused
         return key
 
     async def _look(self, send: Send, now_s: int) -> None:
@@ -133,18 +133,18 @@ async def verify(
 ) -> Claims:
     """What the token says, if it was made by the provider, for us, now and for this sign-in.
 
-    SignInRefused when it was not; ProviderUnavailable when the provider's keys cannot be had.
+    ProviderRefused when it was not; ProviderUnavailable when the provider's keys cannot be had.
     """
     try:
         header = msgspec.convert(jwt.get_unverified_header(token), _Header)
     except (jwt.PyJWTError, msgspec.ValidationError, ValueError, RecursionError):
-        raise SignInRefused from None
+        raise ProviderRefused from None
     key = await keys.key(send, header.kid, now_s)
     try:
         payload = _jws.decode(token, key, algorithms=["RS256"])
         claims = msgspec.json.decode(payload, type=Claims)
     except (jwt.PyJWTError, msgspec.DecodeError, ValueError, RecursionError):
-        raise SignInRefused from None
+        raise ProviderRefused from None
     is_ours = (
         claims.iss in issuers
         and _is_for(claims, audience)
@@ -153,7 +153,7 @@ async def verify(
         and hmac.compare_digest(claims.nonce.encode(), nonce.encode())
     )
     if not is_ours:
-        raise SignInRefused
+        raise ProviderRefused
     return claims
 
 

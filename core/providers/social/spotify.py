@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from core.errors import ProviderUnavailable, SignInRefused
+from core.errors import ProviderRefused, ProviderUnavailable
 from core.http import HttpRequest, Send
 from core.providers.social import flow
 from core.providers.social.flow import Ask, Endpoint, Given, Profile, Proven, Reply, Scopes, Tokens
@@ -63,7 +63,7 @@ class Spotify:
         )
 
     async def prove(self, send: Send, reply: Reply) -> Proven:
-        """Whom the code stands for; SignInRefused, ProviderUnavailable."""
+        """Whom the code stands for; ProviderRefused, ProviderUnavailable."""
         tokens = await self._tokens(
             send,
             {
@@ -76,7 +76,7 @@ class Spotify:
         return Proven(await self._profile(send, tokens.access_token), tokens)
 
     async def refresh(self, send: Send, refresh_token: str) -> Tokens:
-        """New tokens; SignInRefused when the old token is good no more, ProviderUnavailable."""
+        """New tokens; ProviderRefused when the old token is good no more, ProviderUnavailable."""
         wanted = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         return await self._tokens(send, wanted)
 
@@ -104,7 +104,7 @@ class Spotify:
         response = await flow.answer(send, request)
         if response.status == 403:
             # An app in development mode serves only those on its list.
-            raise SignInRefused
+            raise ProviderRefused
         if response.status != 200:
             raise ProviderUnavailable
         me = flow.read(response, _Me)
