@@ -3,9 +3,9 @@
 The authorization code flow of OAuth 2 (RFC 6749 §4.1) with PKCE (RFC 7636, S256 only). A provider
 does no I/O: it says where the browser goes, and asks the provider's servers through a `Send`.
 
-Three endings. Proven: the provider named the person. `ProviderRefused`: it said no, and asking again
-is of no use. `ProviderUnavailable`: no answer that could be understood, or one that says that our
-registration with the provider is wrong; the person may begin again.
+Three endings. Proven: the provider named the person. `ProviderRefused`: it said no, and asking
+again is of no use. `ProviderUnavailable`: no answer that could be understood, or one that says that
+our registration with the provider is wrong; the person may begin again.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ async def answer(send: Send, request: HttpRequest) -> HttpResponse:
 async def token_answer(send: Send, request: HttpRequest) -> TokenAnswer:
     """The tokens that a token endpoint gives out (RFC 6749 §5).
 
-    `invalid_grant` is a ProviderRefused: the code or the refresh token is not good, or not any more.
+    `invalid_grant` is a ProviderRefused: the code or the refresh token is not good, or no longer.
     Every other error is about us (client, secret, registration) and must not pass for a no.
     """
     response = await answer(send, request)
