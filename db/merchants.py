@@ -23,6 +23,10 @@ UPDATE merchant
  WHERE id = $2 AND program_id = $1
 RETURNING id, external_id, name, created_at
 """
+SELECT_FOR_UPDATE = """
+SELECT id, external_id, name, created_at FROM merchant WHERE id = $2 AND program_id = $1
+   FOR NO KEY UPDATE
+"""
 PAGE = """
 SELECT id, external_id, name, created_at FROM merchant
  WHERE program_id = $1 AND id > $2 AND ($4::text IS NULL OR external_id = $4)
@@ -55,6 +59,11 @@ async def add(
 async def get(db: Db, program_id: str, merchant_id: str) -> Merchant:
     """The merchant, or MerchantNotFound."""
     return _merchant(await db.fetchrow(SELECT, program_id, merchant_id))
+
+
+async def lock(db: Db, program_id: str, merchant_id: str) -> Merchant:
+    """The merchant, which nobody else changes before the transaction ends; MerchantNotFound."""
+    return _merchant(await db.fetchrow(SELECT_FOR_UPDATE, program_id, merchant_id))
 
 
 async def change(

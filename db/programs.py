@@ -61,9 +61,14 @@ async def get(db: Db, program_id: str) -> Program:
     return _program(await db.fetchrow(SELECT, program_id))
 
 
+async def lock(db: Db, program_id: str) -> Program:
+    """The program, which nobody else changes before the transaction ends; ProgramNotFound."""
+    return _program(await db.fetchrow(SELECT_FOR_UPDATE, program_id))
+
+
 async def change(db: Db, program_id: str, changes: Mapping[str, object]) -> Program:
     """Replace the named fields, in the caller's transaction; ProgramNotFound."""
-    present = _program(await db.fetchrow(SELECT_FOR_UPDATE, program_id))
+    present = await lock(db, program_id)
     new = msgspec.structs.replace(present, **changes)
     row = await db.fetchrow(
         UPDATE, program_id, new.name, new.currency, new.time_zone, _json(new.settings)

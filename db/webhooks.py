@@ -141,9 +141,14 @@ async def page(db: Db, program_id: str, *, after: str, limit: int) -> list[Endpo
     return [_endpoint(row) for row in await db.fetch(PAGE, program_id, after, limit)]
 
 
+async def lock(db: Db, program_id: str, endpoint_id: str) -> Endpoint:
+    """The endpoint, which nobody else changes before the transaction ends; EndpointNotFound."""
+    return _endpoint(await db.fetchrow(SELECT_FOR_UPDATE, program_id, endpoint_id))
+
+
 async def change(db: Db, program_id: str, endpoint_id: str, changes: Mapping[str, Any]) -> Endpoint:
     """Replace the named fields, in the caller's transaction; EndpointNotFound."""
-    present = _endpoint(await db.fetchrow(SELECT_FOR_UPDATE, program_id, endpoint_id))
+    present = await lock(db, program_id, endpoint_id)
     new = msgspec.structs.replace(present, **changes)
     events = sorted(set(new.events))
     row = await db.fetchrow(UPDATE, endpoint_id, new.url, events, new.state, new.description)

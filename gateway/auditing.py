@@ -36,15 +36,18 @@ async def record(
     object_id: str,
     before: Values | None = None,
     after: Values | None = None,
+    *,
+    program_id: str | None = None,
 ) -> None:
     """Write that the caller did `action` (noun.verb) to the object.
 
     Of `before` and `after` only what differs is kept; values of telling names are blanked.
+    `program_id` is given when it is not the one that the caller named.
     """
     caller = call.principal
     old, new = difference(before, after)
     entry = audit.Entry(
-        program_id=caller.named_program,
+        program_id=program_id or caller.named_program,
         actor=caller.subject or ANONYMOUS,
         actor_role=caller.role,
         action=action,

@@ -11,7 +11,7 @@ from core import errors, tokens
 from core.links import Line
 from db import dead_letters
 from db.dead_letters import DeadLetter
-from gateway import lists
+from gateway import auditing, lists
 from gateway.app import Call
 from web import problem
 from web.routing import Route
@@ -53,6 +53,9 @@ async def replay(call: Call) -> web.Response:
     """Have the task performed again; a letter is replayed once."""
     async with call.app.transaction() as db:
         letter = await dead_letters.replay(db, _number(call))
+        await auditing.record(
+            call, db, "dead_letter.replay", str(letter.id), after={"task": letter.task}
+        )
     return problem.reply(letter, call.route.status)
 
 

@@ -8,7 +8,7 @@ from core import errors
 from core.links import Line
 from db import deliveries
 from db.deliveries import Delivery, DeliveryWithBody, State
-from gateway import lists
+from gateway import auditing, lists
 from gateway.app import Call
 from web import problem
 from web.routing import Route
@@ -51,6 +51,7 @@ async def replay(call: Call) -> web.Response:
     """Deliver again, under the same webhook-id."""
     async with call.app.transaction() as db:
         delivery = await deliveries.replay(db, *_named(call))
+        await auditing.record(call, db, "webhook_delivery.replay", delivery.id)
     return problem.reply(delivery, call.route.status)
 
 

@@ -16,7 +16,7 @@ from core.links import LinkConfig
 from db import links as stored
 from db.links import Draft
 from db.pg import Db
-from gateway import answers, links
+from gateway import answers, auditing, links
 from gateway.app import App, Call, read
 from web.routing import Route
 
@@ -55,6 +55,8 @@ async def import_csv(call: Call) -> web.Response:
     async def work(db: Db) -> Imported:
         for start in range(0, len(rows), ROWS_A_TURN):
             made.extend(await _add(db, program_id, rows[start : start + ROWS_A_TURN]))
+        ends = {"count": len(rows), "first": rows[0].draft.id, "last": rows[-1].draft.id}
+        await auditing.record(call, db, "link.import", "", after=ends)
         return Imported(len(rows))
 
     answer = await answers.once(call, body, work)

@@ -20,7 +20,7 @@ from core.settings import Settings
 from db import links as stored
 from db.links import Draft, Publication
 from db.pg import Db
-from gateway import answers, bulk, lists, patches
+from gateway import answers, auditing, bulk, lists, patches
 from gateway.app import App, Call, read, read_as
 from web import problem
 from web.routing import Route
@@ -72,6 +72,7 @@ async def create(call: Call) -> web.Response:
 
     async def work(db: Db) -> Link:
         made.append(await stored.add(db, program_id, draft, random_slug))
+        await auditing.record(call, db, "link.create", draft.id, after=made[0].config)
         return shown(call.app.settings, made[0])
 
     answer = await answers.once(call, body, work)
@@ -87,6 +88,7 @@ async def upsert(call: Call) -> web.Response:
     draft = Draft(call.app.new_id("link"), config, await _hash(config.password))
     async with call.app.transaction() as db:
         link, news = await stored.upsert(db, program_id, draft, random_slug)
+        await auditing.record(call, db, "link.upsert", link.id, after=link.config)
     await publish(call.app, news)
     return problem.reply(shown(call.app.settings, link))
 
@@ -108,6 +110,8 @@ async def create_many(call: Call) -> web.Response:
         good = [one for one in drafts if isinstance(one, Draft)]
         added = await stored.add_many(db, program_id, good, random_slug)
         made.extend(one for one in added.values() if isinstance(one, stored.Link))
+        ids = [link.id for link in made]
+        await auditing.record(call, db, "link.create_many", "", after={"ids": ids})
         return bulk.Answers([bulk.answer(_made(app.settings, one, added)) for one in drafts])
 
     answer = await answers.once(call, body, work)
@@ -148,6 +152,10 @@ async def change(call: Call) -> web.Response:
         config = msgspec.structs.replace(config, slug=config.slug or present.slug)
         kept = new_hash if "password" in wanted else present.password_hash
         link, news = await stored.change(db, present, checked(call.app, config), kept)
+        after = msgspec.to_builtins(link.config)
+        # The config never has it: that it was set is all that is said.
+        after |= {"password": auditing.HIDDEN} if "password" in wanted else {}
+        await auditing.record(call, db, "link.change", link.id, present.config, after)
     await publish(call.app, news)
     return problem.reply(shown(call.app.settings, link))
 
@@ -156,6 +164,8 @@ async def delete(call: Call) -> web.Response:
     """Delete a link; its clicks stay."""
     async with call.app.transaction() as db:
         gone = await stored.delete(db, call.principal.program_id, call.params["link_id"])
+        slug = {"slug": gone.slug}
+        await auditing.record(call, db, "link.delete", call.params["link_id"], before=slug)
     await publish(call.app, [gone])
     return web.Response(status=204)
 

@@ -12,7 +12,7 @@ from core.links import Ref
 from db import members
 from db.members import Member, NewMember
 from db.pg import Db
-from gateway import answers, bulk, lists, patches
+from gateway import answers, auditing, bulk, lists, patches
 from gateway.app import Call, read, read_as
 from web import problem
 from web.routing import Route
@@ -46,6 +46,7 @@ async def create(call: Call) -> web.Response:
 
     async def work(db: Db) -> Member:
         member = await members.add(db, program_id, call.app.new_id("member"), new)
+        await auditing.record(call, db, "member.create", member.id)
         await call.app.points.open_accounts(program_id, [member.id])
         return member
 
@@ -58,6 +59,7 @@ async def upsert(call: Call) -> web.Response:
     program_id = call.principal.program_id
     async with call.app.transaction() as db:
         member = await members.upsert(db, program_id, call.app.new_id("member"), new)
+        await auditing.record(call, db, "member.upsert", member.id)
         await call.app.points.open_accounts(program_id, [member.id])
     return problem.reply(member)
 
@@ -71,6 +73,7 @@ async def create_many(call: Call) -> web.Response:
     async def work(db: Db) -> bulk.Answers[Member]:
         good = [draft for draft in drafts if isinstance(draft, tuple)]
         added = await members.add_many(db, program_id, good)
+        await auditing.record(call, db, "member.create_many", "", after={"ids": list(added)})
         await call.app.points.open_accounts(program_id, added)
         taken = errors.ExternalIdTaken()
         return bulk.Answers(
@@ -105,10 +108,10 @@ async def get(call: Call) -> web.Response:
 async def change(call: Call) -> web.Response:
     """Change the given fields; `attributes` are replaced as a whole."""
     wanted = patches.changes(await read_as(call, _patch))
+    program_id, member_id = call.principal.program_id, call.params["member_id"]
     async with call.app.transaction() as db:
-        changed = await members.change(
-            db, call.principal.program_id, call.params["member_id"], wanted
-        )
+        changed = await members.change(db, program_id, member_id, wanted)
+        await auditing.record(call, db, "member.change", member_id, after=auditing.named(wanted))
     return problem.reply(changed)
 
 
@@ -118,6 +121,7 @@ async def delete(call: Call) -> web.Response:
     points = call.app.points
     async with call.app.transaction() as db:
         await members.delete(db, program_id, member_id)
+        await auditing.record(call, db, "member.delete", member_id)
         # While Redis is away the account could not be closed, so nothing is deleted.
         await points.balances(program_id, member_id)
     # Not before the commit: an account that a living member lost would begin again at zero.

@@ -13,7 +13,7 @@ from core.links import Line, Ref
 from db import merchants
 from db.merchants import Merchant
 from db.pg import Db
-from gateway import answers, lists, patches
+from gateway import answers, auditing, lists, patches
 from gateway.app import Call, read, read_as
 from web import problem
 from web.routing import Route
@@ -45,9 +45,11 @@ async def create(call: Call) -> web.Response:
 
     async def work(db: Db) -> Merchant:
         merchant_id = call.app.new_id("merchant")
-        return await merchants.add(
+        made = await merchants.add(
             db, program_id, merchant_id, name=new.name, external_id=new.external_id
         )
+        await auditing.record(call, db, "merchant.create", made.id, after=new)
+        return made
 
     return await answers.once(call, body, work)
 
@@ -74,15 +76,18 @@ async def get(call: Call) -> web.Response:
 async def change(call: Call) -> web.Response:
     """Change the given fields."""
     wanted = patches.changes(await read_as(call, _patch))
+    program_id, merchant_id = call.principal.program_id, call.params["merchant_id"]
     async with call.app.transaction() as db:
-        changed = await merchants.change(
+        before = await merchants.lock(db, program_id, merchant_id)
+        after = await merchants.change(
             db,
-            call.principal.program_id,
-            call.params["merchant_id"],
+            program_id,
+            merchant_id,
             name=wanted.get("name"),
             external_id=wanted.get("external_id", UNSET),
         )
-    return problem.reply(changed)
+        await auditing.record(call, db, "merchant.change", merchant_id, before, after)
+    return problem.reply(after)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -14,7 +14,7 @@ from core.programs import ProgramSettings, zone
 from db import programs
 from db.pg import Db
 from db.programs import Program
-from gateway import answers, lists, patches
+from gateway import answers, auditing, lists, patches
 from gateway.app import Call, read, read_as
 from web import problem
 from web.routing import Route
@@ -44,7 +44,7 @@ async def create(call: Call) -> web.Response:
     _check_zone(new.time_zone)
 
     async def work(db: Db) -> Program:
-        return await programs.add(
+        made = await programs.add(
             db,
             call.app.new_id("program"),
             name=new.name,
@@ -52,6 +52,8 @@ async def create(call: Call) -> web.Response:
             time_zone=new.time_zone,
             settings=new.settings,
         )
+        await auditing.record(call, db, "program.create", made.id, after=new, program_id=made.id)
+        return made
 
     return await answers.once(call, body, work)
 
@@ -80,7 +82,12 @@ async def change(call: Call) -> web.Response:
     if "time_zone" in wanted:
         _check_zone(wanted["time_zone"])
     async with call.app.transaction() as db:
-        return problem.reply(await programs.change(db, program_id, wanted))
+        before = await programs.lock(db, program_id)
+        after = await programs.change(db, program_id, wanted)
+        await auditing.record(
+            call, db, "program.change", program_id, before, after, program_id=program_id
+        )
+    return problem.reply(after)
 
 
 def _visible(call: Call) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -15,7 +16,7 @@ from core.http import OutboundRefused
 from db import deliveries, webhooks
 from db.pg import Db
 from db.webhooks import Endpoint, NewEndpoint
-from gateway import answers, lists, patches
+from gateway import answers, auditing, lists, patches
 from gateway.app import Call, read, read_as
 from web import outbound, problem
 from web.routing import Route
@@ -78,6 +79,7 @@ async def create(call: Call) -> web.Response:
     async def work(db: Db) -> EndpointWithSecret:
         secret, endpoint_id = _new_secret(), call.app.new_id("endpoint")
         stored = await webhooks.add(db, call.principal.program_id, endpoint_id, new, secret)
+        await auditing.record(call, db, "webhook_endpoint.create", endpoint_id, after=new)
         return _with_secret(stored, secret)
 
     return await answers.once(call, body, work)
@@ -103,21 +105,20 @@ async def change(call: Call) -> web.Response:
     wanted = patches.changes(await read_as(call, _patch))
     if "url" in wanted:
         _check_url(call, wanted["url"])
-    async with call.app.transaction() as db:
-        return problem.reply(await webhooks.change(db, *_named(call), wanted))
+    return problem.reply(await _changed(call, "webhook_endpoint.change", wanted))
 
 
 async def delete(call: Call) -> web.Response:
     """Delete an endpoint and the record of its deliveries."""
     async with call.app.transaction() as db:
         await webhooks.delete(db, *_named(call))
+        await auditing.record(call, db, "webhook_endpoint.delete", call.params["endpoint_id"])
     return web.Response(status=204)
 
 
 async def enable(call: Call) -> web.Response:
     """Tell the endpoint again what happens from now on."""
-    async with call.app.transaction() as db:
-        return problem.reply(await webhooks.change(db, *_named(call), {"state": "enabled"}))
+    return problem.reply(await _changed(call, "webhook_endpoint.enable", {"state": "enabled"}))
 
 
 async def rotate_secret(call: Call) -> web.Response:
@@ -128,6 +129,9 @@ async def rotate_secret(call: Call) -> web.Response:
     async def work(db: Db) -> EndpointWithSecret:
         secret = _new_secret()
         rotated = await webhooks.rotate(db, *_named(call), secret, rotation.overlap_hours)
+        await auditing.record(
+            call, db, "webhook_endpoint.rotate_secret", rotated.id, after=rotation
+        )
         return _with_secret(rotated, secret)
 
     return await answers.once(call, body, work)
@@ -145,6 +149,7 @@ async def test(call: Call) -> web.Response:
     )
     async with call.app.transaction() as db:
         await webhooks.queue_test(db, program_id, endpoint_id, event)
+        await auditing.record(call, db, "webhook_endpoint.test", endpoint_id)
     return problem.reply(Tested(event.id), call.route.status)
 
 
@@ -156,7 +161,18 @@ async def replay(call: Call) -> web.Response:
         count = await deliveries.replay_many(
             db, endpoint.id, wanted.since, wanted.until, only_failed=wanted.only_failed
         )
+        await auditing.record(
+            call, db, "webhook_endpoint.replay", endpoint.id, after=Replayed(count)
+        )
     return problem.reply(Replayed(count), call.route.status)
+
+
+async def _changed(call: Call, action: str, wanted: Mapping[str, Any]) -> Endpoint:
+    async with call.app.transaction() as db:
+        before = await webhooks.lock(db, *_named(call))
+        after = await webhooks.change(db, *_named(call), wanted)
+        await auditing.record(call, db, action, after.id, before, after)
+    return after
 
 
 def _named(call: Call) -> tuple[str, str]:
