@@ -75,7 +75,10 @@ A class's docstring is its default detail, so Stampgate is never run with `pytho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from core.limits import Standing
 
 
 class StampgateError(Exception):
@@ -311,6 +314,18 @@ class Gone(StampgateError, code="gone", status=410):
 
 class RateLimited(StampgateError, code="rate_limited", status=429):
     """Too many requests; slow down."""
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        retry_after_s: int | None = None,
+        standing: Standing | None = None,
+    ) -> None:
+        self.standing = standing
+        if retry_after_s is None and standing is not None:
+            retry_after_s = standing.retry_after_s
+        super().__init__(detail, retry_after_s=retry_after_s)
 
 
 class ProviderUnavailable(StampgateError, code="provider_unavailable", status=502):

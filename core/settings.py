@@ -23,6 +23,8 @@ MIB: Final = 1 << 20
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+#: Requests a minute; 0 is no limit.
+Rate = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Processes = Annotated[int, msgspec.Meta(ge=1, le=256)]
 PostgresUrl = Annotated[str, msgspec.Meta(pattern=r"^(postgres(ql)?://|$)")]
 RedisUrl = Annotated[str, msgspec.Meta(pattern=r"^(redis|rediss|unix)://")]
@@ -64,6 +66,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     keyring_file: str = ".stampgate/keyring.json"
     outbound_allow: str = ""
     trusted_proxies: str = ""
+    rate_anonymous_per_minute: Rate = 100
+    rate_caller_per_minute: Rate = 1_000
+    sign_in_failures_max: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 5
+    sign_in_window_s: Annotated[int, msgspec.Meta(ge=1, le=DAY_S)] = 900
     country_header: str = ""
     geoip_file: str = ""
 

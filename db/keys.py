@@ -126,3 +126,16 @@ def link_snapshot(slug: str) -> str:
 
 
 LINK_CAPS_REACHED = "{links}:caps"  # stream: `l` link id, one entry when a cap is reached
+
+
+# Limits: a tag for each caller.
+
+
+def rate_limit(policy: str, who: str) -> str:
+    """String with a TTL: the microsecond at which all that the caller spent is earned again."""
+    return f"{{rl:{policy}:{who}}}"
+
+
+def failures(who: str) -> str:
+    """Sorted set with a TTL: failed tries, and tries under way, by when they are forgotten."""
+    return f"{{try:{who}}}"

@@ -63,6 +63,8 @@ CLICK_BATCH: Final = Script("click_batch")
 CLICK_CAP: Final = Script("click_cap")
 CLICK_VISIT: Final = Script("click_visit")
 LINK_PUBLISH: Final = Script("link_publish")
+RATE_LIMIT: Final = Script("rate_limit")
+FAILURES: Final = Script("failures")
 SCRIPTS: Final = (
     POINTS,
     POINTS_OPEN,
@@ -72,6 +74,8 @@ SCRIPTS: Final = (
     CLICK_CAP,
     CLICK_VISIT,
     LINK_PUBLISH,
+    RATE_LIMIT,
+    FAILURES,
 )
 
 

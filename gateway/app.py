@@ -21,8 +21,9 @@ from core.settings import Settings
 from db import clicks, pg, points, redis
 from gateway.auth import Caller
 from gateway.measures import Measures, Transaction
+from gateway.rates import Rates
 from gateway.rules import Rules
-from web import problem, routing, server
+from web import problem, proxies, routing, server
 
 T = TypeVar("T")
 
@@ -53,6 +54,8 @@ class App:
         self.reachable: Final = tuple(filter(None, allowed))
         self.points: Final = points.Points(connection, settings)
         self.rules: Final = Rules(pool)
+        self.rates: Final = Rates(connection, ring, settings)
+        self.proxies: Final = proxies.Proxies(settings.trusted_networks)
         self.measures: Final = Measures(connection, self.points)
         self._minter: clickid.Minter | None = None
         self._id_ms = 0
@@ -72,6 +75,7 @@ class App:
 
     async def close(self) -> None:
         """Hang up, after what is under way."""
+        await self.rates.close()
         await self.redis.close()
         with contextlib.suppress(TimeoutError):
             await self.pool.close()

@@ -12,12 +12,15 @@ PROGRAM_HEADER: Final = "Stampgate-Program"
 
 
 class Caller(NamedTuple):
-    """The caller of a route. `named_program` is None when staff named none."""
+    """The caller of a route. `named_program` is None when staff named none; `rate_per_minute` is
+    None when the caller has no rate of its own.
+    """
 
     named_program: str | None
     subject: str
     is_platform: bool
     role: str = "app"
+    rate_per_minute: int | None = None
 
     @property
     def program_id(self) -> str:
@@ -44,7 +47,11 @@ def authenticate(
     if not is_platform and (scope == tokens.PLATFORM or scope not in principal.scopes):
         raise errors.InsufficientScope(f"The token lacks the scope {scope}.")
     return Caller(
-        _program(headers, principal.program_id), principal.subject, is_platform, principal.role
+        _program(headers, principal.program_id),
+        principal.subject,
+        is_platform,
+        principal.role,
+        principal.rate_per_minute,
     )
 
 

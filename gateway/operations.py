@@ -98,6 +98,7 @@ ROUTES: tuple[Route, ...] = (
         name="live",
         summary="Whether the process runs",
         reply=Live,
+        is_limited=False,
     ),
     Route(
         method="GET",
@@ -107,5 +108,6 @@ ROUTES: tuple[Route, ...] = (
         summary="Whether awards can be decided",
         reply=Ready,
         errors=(errors.NotOpen,),
+        is_limited=False,
     ),
 )

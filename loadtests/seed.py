@@ -91,6 +91,7 @@ def _token(settings: Settings, program_id: str) -> str:
         scopes=["awards:write"],
         now_s=_now_ms() // 1000,
         ttl_s=TOKEN_TTL_S,
+        rate_per_minute=0,
         token_id=new_id("token"),
     )
 

@@ -15,7 +15,8 @@ from db import keys
 from db.redis import CLICK_VISIT
 from redirector import answers, unlock
 from redirector.state import State
-from redirector.visitors import Visitor, cut
+from redirector.visitors import Visitor
+from web import proxies
 
 # Our QR codes say so, that a scan can be told from a click.
 SCAN: Final = ("_r.t", "qr")
@@ -114,7 +115,7 @@ def click_of(link: Link, visitor: Visitor, click_id: str) -> Click:
         snapshot.program_id,
         visitor.hit_class,
         visitor.reasons,
-        address=None if is_private else cut(visitor.address),
+        address=None if is_private else proxies.cut(visitor.address),
         country=None if is_private else visitor.country or None,
         user_agent=visitor.user_agent or None,
         referrer=visitor.referrer or None,

@@ -47,6 +47,13 @@ http_request_seconds = Histogram(
     ["app", "route"],
     buckets=_FAST,
 )
+rate_limited = Counter("stampgate_rate_limited", "Requests refused by a rate limit.", ["policy"])
+rate_limits_unchecked = Counter(
+    "stampgate_rate_limits_unchecked",
+    "Limits that Redis was not there to check, by what was done instead.",
+    ["policy", "outcome"],
+)
+sign_ins_failed = Counter("stampgate_sign_ins_failed", "Sign-ins with a wrong password or code.")
 outbound_requests = Counter(
     "stampgate_outbound_requests", "Requests that we sent, by outcome.", ["purpose", "outcome"]
 )

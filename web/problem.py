@@ -16,11 +16,20 @@ import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
-from core.errors import InvalidJson, InvalidRequest, MethodNotAllowed, StampgateError, Unauthorized
+from core.errors import (
+    InvalidJson,
+    InvalidRequest,
+    MethodNotAllowed,
+    RateLimited,
+    StampgateError,
+    Unauthorized,
+)
 
 T = TypeVar("T")
 
 PROBLEM_TYPE: Final = "urn:stampgate:error:"
+# Of draft-ietf-httpapi-ratelimit-headers-10.
+QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -34,6 +43,9 @@ class Problem(msgspec.Struct, omit_defaults=True):
     code: str
     detail: str
     errors: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
+    violated_policies: list[str] | msgspec.UnsetType = msgspec.field(
+        default=msgspec.UNSET, name="violated-policies"
+    )
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -58,6 +70,9 @@ def problem(error: StampgateError, request_id: str = "") -> web.Response:
         detail=error.detail,
         errors=error.errors or msgspec.UNSET,
     )
+    if isinstance(error, RateLimited) and error.standing is not None:
+        document.type = QUOTA_EXCEEDED
+        document.violated_policies = [error.standing.policy.name]
     headers = {"Cache-Control": "no-store"}
     if request_id:
         headers["Request-Id"] = request_id

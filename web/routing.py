@@ -34,6 +34,8 @@ class Call(msgspec.Struct, Generic[App, Who]):
     app: App
     request_id: str
     principal: Who
+    #: The caller's, behind the proxies that are trusted; whole, so it is never logged.
+    address: str = ""
 
     @property
     def query(self) -> MultiMapping[str]:
@@ -63,6 +65,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     is_idempotent: bool = False
     is_key_optional: bool = False
     reply_type: str = JSON
+    is_limited: bool = True
 
     @property
     def parameters(self) -> list[str]:

@@ -29,6 +29,12 @@ def add_token(commands: Commands) -> None:
     )
     create.add_argument("--ttl", type=duration_s, default=3600, help="lifetime (default 1h)")
     create.add_argument("--subject", default="app:cli", help="who it is for (default app:cli)")
+    create.add_argument(
+        "--rate",
+        type=int,
+        metavar="N",
+        help="requests a minute, 0 for no limit (default: the server's)",
+    )
     create.set_defaults(run=create_token)
 
 
@@ -60,6 +66,7 @@ async def create_token(settings: Settings, arguments: argparse.Namespace) -> int
             now_s=now_ms // 1000,
             ttl_s=arguments.ttl,
             token_id=ids.new("token", now_ms, os.urandom(ids.ENTROPY_BYTES)),
+            rate_per_minute=arguments.rate,
         )
     )
     return 0

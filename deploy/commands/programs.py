@@ -156,5 +156,6 @@ def _token(settings: Settings, program_id: str) -> str:
         scopes=["links:write", "members:write"],
         now_s=now_ms // 1000,
         ttl_s=600,
+        rate_per_minute=0,
         token_id=ids.new("token", now_ms, os.urandom(ids.ENTROPY_BYTES)),
     )

@@ -113,6 +113,7 @@ def _token(settings: Settings, program_id: str) -> str:
         scopes=[scope for scope in tokens.SCOPES if scope != tokens.PLATFORM],
         now_s=int(time.time()),
         ttl_s=TOKEN_TTL_S,
+        rate_per_minute=0,
         token_id=ids.new("token", time.time_ns() // 1_000_000, _entropy(str(time.time_ns()))),
     )
 

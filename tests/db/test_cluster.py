@@ -17,8 +17,9 @@ import pytest
 from redis import Redis, exceptions
 
 from core import events, ids
+from core.limits import Policy
 from core.settings import Settings
-from db import clicks, keys, pg, redis, snapshot
+from db import clicks, keys, limits, pg, redis, snapshot
 from db.points import Points
 from deploy.local.processes import Process
 from deploy.local.redis_server import ENV, find_binary
@@ -166,7 +167,7 @@ async def use_partition(connection: redis.Connection, number: int) -> None:
 
 
 async def use_clicks(owner: Callable[[str], Recording], number: int) -> None:
-    """Record, cap, premake and visit clicks; publish a link."""
+    """Record, cap, premake and visit clicks; publish a link; count a caller."""
     batch = Batch(number, 1, 1, 0, events.encode(events.ClickBatch(number, 1, [])), {"lnk:0": 1})
     for applied in (1, 0):
         assert await send(owner(keys.click_stream(number)), batch) == applied
@@ -177,6 +178,15 @@ async def use_clicks(owner: Callable[[str], Recording], number: int) -> None:
     click = keys.premint(f"click{number}")
     await owner(click).run(clicks.PREMINT, (click,), (b"packed", 60))
     assert await owner(click).run(redis.CLICK_VISIT, (click,), (5,)) == [b"packed", 1]
+    who = f"caller{number}"
+    rated = owner(keys.rate_limit("caller", who))
+    spent = await limits.spend(rated, Policy("caller", 10), who, 1_700_000_000_000_000, most=3)
+    assert spent.left == 7
+    guarded = owner(keys.failures(who))
+    tried = await limits.tried(
+        guarded, "try", Policy("sign-in", 5), who, 1_700_000_000_000_000, "a"
+    )
+    assert tried.may_go_on
     slug = f"slug{number}"
     published = owner(keys.link_snapshot(slug))
     assert await snapshot.publish(published, slug, 1, b"blob") == 1

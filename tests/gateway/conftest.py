@@ -101,9 +101,15 @@ encode = msgspec.json.encode
 
 
 def token(
-    program_id: str | None, scopes: Iterable[str] = tokens.SCOPES, *, ttl_s: int = 600
+    program_id: str | None,
+    scopes: Iterable[str] = tokens.SCOPES,
+    *,
+    ttl_s: int = 600,
+    rate_per_minute: int | None = 0,
 ) -> str:
-    """A token of the tests' key ring; all scopes but the platform's, unless told otherwise."""
+    """A token of the tests' key ring; all scopes but the platform's, unless told otherwise, and
+    no limit.
+    """
     wanted = [scope for scope in scopes if program_id is None or scope != tokens.PLATFORM]
     return tokens.issue(
         RING,
@@ -113,6 +119,7 @@ def token(
         now_s=int(time.time()),
         ttl_s=ttl_s,
         token_id="tok_test",
+        rate_per_minute=rate_per_minute,
     )
 
 
@@ -159,6 +166,7 @@ def settings(
         keyring_file=str(ring),
         redirector_url="https://go.example.test",
         fast_lane=fast_lane,
+        rate_anonymous_per_minute=0,
     )
 
 

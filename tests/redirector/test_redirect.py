@@ -245,7 +245,7 @@ async def test_forwarded_headers_are_believed_from_trusted_proxies_only(
     found = {(click.address, click.country) for click in await recorded(connection)}
     assert found == {
         *(("127.0.0.0", None), ("203.0.113.0", "IN"), ("2001:db8:1::", None)),
-        *(("fe80::", None), ("198.51.100.0", None)),
+        *(("1.2.3.0", None), ("fe80::", None), ("198.51.100.0", None)),
     }
 
 
