@@ -18,6 +18,7 @@ StampgateError                     500 internal_error
 │   ├── TokenInvalid               401 token_invalid
 │   └── TokenExpired               401 token_expired
 ├── Forbidden                      403 forbidden
+│   ├── OriginNotAllowed           403 origin_not_allowed
 │   ├── InsufficientScope          403 insufficient_scope
 │   └── SignInDeclined             403 sign_in_declined
 ├── NotFound                       404 not_found
@@ -174,6 +175,10 @@ class TokenExpired(Unauthorized, code="token_expired"):
 
 class Forbidden(StampgateError, code="forbidden", status=403):
     """The credential does not allow this."""
+
+
+class OriginNotAllowed(Forbidden, code="origin_not_allowed"):
+    """No program lets pages of this origin call the API."""
 
 
 class InsufficientScope(Forbidden, code="insufficient_scope"):

@@ -21,11 +21,17 @@ class UnitRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     budget: Allowance | None = None
 
 
+# As browsers write it: scheme, host and port in lower case, nothing else.
+Origin = Annotated[str, msgspec.Meta(pattern=r"^https?://[a-z0-9.\-\[\]:]{1,255}$(?!\n)")]
+Origins = Annotated[list[Origin], msgspec.Meta(max_length=50)]
+
+
 class ProgramSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `settings` of a program."""
+    """The `settings` of a program. Pages of `cors_origins` may call the API from a browser."""
 
     points: UnitRules = UnitRules()
     stamps: UnitRules = UnitRules()
+    cors_origins: Origins = []
 
     def rules(self, unit: str) -> UnitRules:
         """The rules of `points` or `stamps`."""

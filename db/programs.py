@@ -30,6 +30,9 @@ UPDATE program SET name = $2, currency = $3, time_zone = $4, settings = $5, upda
  WHERE id = $1
 RETURNING id, name, currency, time_zone, settings, created_at, updated_at
 """
+ORIGINS = """
+SELECT DISTINCT jsonb_array_elements_text(settings -> 'cors_origins') FROM program
+"""
 PAGE = """
 SELECT id, name, currency, time_zone, settings, created_at, updated_at
   FROM program WHERE id > $1 ORDER BY id LIMIT $2
@@ -74,6 +77,11 @@ async def change(db: Db, program_id: str, changes: Mapping[str, object]) -> Prog
         UPDATE, program_id, new.name, new.currency, new.time_zone, _json(new.settings)
     )
     return _program(row)
+
+
+async def origins(db: Db) -> frozenset[str]:
+    """All origins that any program names."""
+    return frozenset(row[0] for row in await db.fetch(ORIGINS))
 
 
 async def page(db: Db, *, after: str, limit: int) -> list[Program]:

@@ -21,6 +21,7 @@ from core.settings import Settings
 from db import clicks, pg, points, redis
 from gateway.auth import Caller
 from gateway.measures import Measures, Transaction
+from gateway.origins import Origins
 from gateway.rates import Rates
 from gateway.rules import Rules
 from web import problem, proxies, routing, server
@@ -54,6 +55,7 @@ class App:
         self.reachable: Final = tuple(filter(None, allowed))
         self.points: Final = points.Points(connection, settings)
         self.rules: Final = Rules(pool)
+        self.origins: Final = Origins(pool, self.rules)
         self.rates: Final = Rates(connection, ring, settings)
         self.proxies: Final = proxies.Proxies(settings.trusted_networks)
         self.measures: Final = Measures(connection, self.points)

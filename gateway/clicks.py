@@ -189,6 +189,7 @@ ROUTES: tuple[Route, ...] = (
         reply=MintedClick,
         status=201,
         errors=(errors.LinkNotFound, errors.MemberNotFound),
+        repeats="A click that nobody visits counts nowhere.",
     ),
     Route(
         method="GET",

@@ -97,5 +97,6 @@ ROUTES: tuple[Route, ...] = (
         reply=DeadLetter,
         status=202,
         errors=(errors.DeadLetterNotFound,),
+        repeats="A letter is replayed once.",
     ),
 )

@@ -90,5 +90,6 @@ ROUTES: tuple[Route, ...] = (
         reply=DeliveryWithBody,
         status=202,
         errors=(errors.DeliveryNotFound,),
+        repeats="The receiver knows an event by its webhook-id.",
     ),
 )

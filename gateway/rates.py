@@ -12,6 +12,7 @@ With Redis away requests go through, since what they do stands on its own; that 
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from typing import Final
 
@@ -84,7 +85,7 @@ class Rates:
 
         Raises RateLimited.
         """
-        return self._checked(self._from_memory(_who(caller), now_us()), policy)
+        return self._checked(self._from_memory(_who(caller, policy), now_us()), policy)
 
     async def admit(self, caller: Caller, address: str) -> Standing | None:
         """Admit a request and say where the caller stands; RateLimited when it comes too often.
@@ -94,7 +95,7 @@ class Rates:
         if not caller.subject:
             return await self.admit_anonymous(address)
         policy = self.policy(caller)
-        return None if policy is None else await self._admit(policy, _who(caller))
+        return None if policy is None else await self._admit(policy, _who(caller, policy))
 
     async def admit_anonymous(self, address: str) -> Standing | None:
         """The same for a request without a credential that is good."""
@@ -106,8 +107,8 @@ class Rates:
         policy = self.policy(caller)
         if policy is None:
             return None
-        standing = await limits.look(self._redis, policy, _who(caller), now_us())
-        known = self._known.get(_who(caller))
+        standing = await limits.look(self._redis, policy, _who(caller, policy), now_us())
+        known = self._known.get(_who(caller, policy))
         leased = 0 if known is None else known.leased
         return standing._replace(left=min(policy.quota, standing.left + leased))
 
@@ -145,17 +146,15 @@ class Rates:
         known = self._known.get(who)
         if known is None or known.standing is None or now >= known.until_us:
             return None
-        standing, waited = known.standing, now - known.asked_us
-        if standing.spent:
-            if not known.leased:
-                return None
-            known.leased -= 1
-            known.used += 1
-        return standing._replace(
-            left=standing.left + known.leased,
-            wait_us=max(0, standing.wait_us - waited),
-            reset_us=max(0, standing.reset_us - waited),
-        )
+        said, waited = known.standing, now - known.asked_us
+        reset_us = max(0, said.reset_us - waited)
+        if not said.spent:
+            return Standing(said.policy, 0, said.left, said.wait_us - waited, reset_us)
+        if not known.leased:
+            return None
+        known.leased -= 1
+        known.used += 1
+        return Standing(said.policy, 1, said.left + known.leased, 0, reset_us)
 
     async def _ask(self, policy: Policy, who: str, now: int) -> Standing:
         """Spend one, and lease what the caller seems to need next."""
@@ -233,11 +232,12 @@ class Rates:
         return known
 
 
+@functools.lru_cache(1_024)
 def _policy(name: str, rate_per_minute: int) -> Policy | None:
     return Policy(name, rate_per_minute) if rate_per_minute else None
 
 
-def _who(caller: Caller) -> str:
-    """Platform staff are one caller, whichever program they name."""
+def _who(caller: Caller, policy: Policy) -> str:
+    """Platform staff are one caller, whichever program they name; another rate is another one."""
     program = "" if caller.is_platform else caller.named_program
-    return f"{program}:{caller.subject}"
+    return f"{program}:{policy.quota}:{caller.subject}"

@@ -147,10 +147,13 @@ async def test(call: Call) -> web.Response:
         call.app.now_ms(),
         {"endpoint": endpoint_id},
     )
-    async with call.app.transaction() as db:
+
+    async def work(db: Db) -> Tested:
         await webhooks.queue_test(db, program_id, endpoint_id, event)
         await auditing.record(call, db, "webhook_endpoint.test", endpoint_id)
-    return problem.reply(Tested(event.id), call.route.status)
+        return Tested(event.id)
+
+    return await answers.once(call, b"", work)
 
 
 async def replay(call: Call) -> web.Response:
@@ -212,6 +215,7 @@ ROUTES: tuple[Route, ...] = (
         errors=(errors.ProgramNotFound,),
         is_idempotent=True,
         is_key_optional=True,
+        is_secret=True,
     ),
     Route(
         method="GET",
@@ -263,6 +267,7 @@ ROUTES: tuple[Route, ...] = (
         scope="webhooks:write",
         reply=Endpoint,
         errors=(errors.EndpointNotFound,),
+        repeats="What is enabled stays so.",
     ),
     Route(
         method="POST",
@@ -276,6 +281,7 @@ ROUTES: tuple[Route, ...] = (
         errors=(errors.EndpointNotFound,),
         is_idempotent=True,
         is_key_optional=True,
+        is_secret=True,
     ),
     Route(
         method="POST",
@@ -287,6 +293,8 @@ ROUTES: tuple[Route, ...] = (
         reply=Tested,
         status=202,
         errors=(errors.EndpointNotFound,),
+        is_idempotent=True,
+        is_key_optional=True,
     ),
     Route(
         method="POST",
@@ -299,5 +307,6 @@ ROUTES: tuple[Route, ...] = (
         reply=Replayed,
         status=202,
         errors=(errors.EndpointNotFound,),
+        repeats="The receiver knows an event by its webhook-id.",
     ),
 )

@@ -28,16 +28,26 @@ BLANK: Final = "***"
 
 _SECRET_KEY: Final = re.compile(
     r"authorization|cookie|password|passwd|secret|token|api[-_]?key|signature|private"
+    r"|credential|verifier|nonce|(?:^|_)(?:otp|pin|seed)$|_codes?$"
     r"|phone|mobile|e?mail|address|^(?:(?:first|last|full|display)_)?name$|(?:^|_)ip$",
     re.IGNORECASE,
 )
 _SECRET_TEXT: Final = re.compile(
-    r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
-    r"|\bsg_\w+"  # an API key
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*-----|\Z)"
+    r"|(?<=\bbearer )\S+|(?<=\bbasic )\S+"  # credentials of a header
+    r"|(?<=[?&;])(?:[\w-]*(?:token|secret|password|signature)|code|state|key|sig)=[^&\s\"']*"
+    r"|eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
+    r"|\b(?:sg|whsec|whsk)_[\w+/=-]+"  # an API key, a secret of webhooks
+    r"|\botpauth://\S+"  # the seed of a second factor
+    r"|\$(?:argon2|2[aby])[\w$,=./+-]+"  # a password's hash
     r"|(?<=://)[^/@\s]+(?=@)"  # the credentials in a URL
     r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # a mail address
     r"|\+\d[\d ()-]{6,18}\d"  # a phone number
     r"|\b(?:\d{1,3}\.){3}\d{1,3}\b"  # an IPv4 address
+    r"|(?<![\w:.])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?![\w:])"  # an IPv6 address
+    r"|(?<![\w:.])(?:[0-9a-f]{1,4}:){1,6}(?::[0-9a-f]{1,4}){1,6}(?![\w:])"  # with a gap
+    r"|(?<![\w:.])(?:[0-9a-f]{1,4}:){1,7}:(?![\w:])",  # with its end left out
+    re.IGNORECASE,
 )
 
 

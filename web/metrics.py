@@ -53,6 +53,9 @@ rate_limits_unchecked = Counter(
     "Limits that Redis was not there to check, by what was done instead.",
     ["policy", "outcome"],
 )
+unusual_use = Counter(
+    "stampgate_unusual_use", "Refusals that honest clients seldom meet.", ["kind"]
+)
 sign_ins_failed = Counter("stampgate_sign_ins_failed", "Sign-ins with a wrong password or code.")
 outbound_requests = Counter(
     "stampgate_outbound_requests", "Requests that we sent, by outcome.", ["purpose", "outcome"]

@@ -20,6 +20,7 @@ from core.errors import (
     InsufficientScope,
     InvalidJson,
     InvalidRequest,
+    RateLimited,
     RequestInFlight,
     StampgateError,
     TokenExpired,
@@ -78,6 +79,8 @@ def errors_of(route: Route) -> list[type[StampgateError]]:
         found.append(InvalidRequest)
     if route.scope is not None:
         found += _SCOPE_ERRORS
+    if route.is_limited:
+        found.append(RateLimited)
     if route.is_idempotent:
         found += _KEY_ERRORS
         found.append(RequestInFlight if route.is_key_optional else IdempotencyKeyMissing)
@@ -108,6 +111,8 @@ def _operation(
 ) -> Document:
     operation: Document = {"operationId": route.name, "summary": route.summary}
     operation["tags"] = [_tag(route.path)]
+    if route.deprecated_on is not None:
+        operation["deprecated"] = True
     if route.scope is not None:
         operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
         operation["x-required-scope"] = route.scope
@@ -151,6 +156,8 @@ def _responses(route: Route, reply: Document | None, problem: Document) -> Docum
     if reply is not None:
         success["content"] = {route.reply_type: {"schema": reply}}
     responses: Document = {str(route.status): success}
+    if route.method == "GET" and reply is not None and not route.is_secret:
+        responses["304"] = {"description": "The client has it: `If-None-Match` names its ETag."}
     by_status: dict[int, list[type[StampgateError]]] = defaultdict(list)
     for error in errors_of(route):
         by_status[error.status].append(error)

@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
+from core import languages, messages
 from core.errors import (
     InvalidJson,
     InvalidRequest,
@@ -24,6 +25,7 @@ from core.errors import (
     StampgateError,
     Unauthorized,
 )
+from web.headers import NO_STORE, SECURITY
 
 T = TypeVar("T")
 
@@ -60,20 +62,27 @@ def reply(
     return web.Response(body=_encode(value), status=status, headers=headers, content_type=JSON)
 
 
-def problem(error: StampgateError, request_id: str = "") -> web.Response:
+def problem(
+    error: StampgateError, request_id: str = "", language: str = languages.DEFAULT
+) -> web.Response:
     """The error as RFC 9457 problem details, with the headers that its status asks for."""
+    text = messages.text(error, language)
     document = Problem(
         type=PROBLEM_TYPE + error.code,
         title=error.title,
         status=error.status,
         code=error.code,
-        detail=error.detail,
+        detail=text.detail,
         errors=error.errors or msgspec.UNSET,
     )
     if isinstance(error, RateLimited) and error.standing is not None:
         document.type = QUOTA_EXCEEDED
         document.violated_policies = [error.standing.policy.name]
-    headers = {"Cache-Control": "no-store"}
+    headers = {
+        **SECURITY,
+        "Cache-Control": NO_STORE,
+        "Content-Language": text.language,
+    }
     if request_id:
         headers["Request-Id"] = request_id
     if error.retry_after_s is not None:

@@ -18,7 +18,6 @@ FORWARDED_MAX: Final = 20
 ADDRESS_MAX: Final = 64
 
 _FORWARDED_FOR: Final = istr("X-Forwarded-For")
-_FORWARDED_PROTO: Final = istr("X-Forwarded-Proto")
 # Some proxies name the port as well.
 _WITH_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d{1,5})?")
 
@@ -59,10 +58,6 @@ class Proxies:
             if not self._is_trusted(candidate):
                 return candidate if parse(candidate) else peer
         return peer
-
-    def is_secure(self, headers: MultiMapping[str], peer: str) -> bool:
-        """Whether a trusted proxy says that its client speaks TLS."""
-        return self.is_trusted(peer) and headers.get(_FORWARDED_PROTO, "").strip() == "https"
 
 
 @functools.lru_cache(16_384)

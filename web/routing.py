@@ -5,6 +5,7 @@ The table is data: the router, the OpenAPI document and the tests of roles all r
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
@@ -66,6 +67,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     is_key_optional: bool = False
     reply_type: str = JSON
     is_limited: bool = True
+    #: Its answers hold a secret: they are neither kept, nor tagged, nor compressed.
+    is_secret: bool = False
+    #: Why an unsafe request without an Idempotency-Key may be sent again.
+    repeats: str = ""
+    #: RFC 9745 and RFC 8594: since when the route should not be used, and when it ends.
+    deprecated_on: dt.date | None = None
+    sunset_on: dt.date | None = None
 
     @property
     def parameters(self) -> list[str]:
@@ -123,11 +131,18 @@ class Router:
                 return route, dict(zip(names, map(_decoded, match.groups()), strict=True))
         return None
 
-    def _missing(self, path: str) -> StampgateError:
+    def methods(self, path: str) -> list[str]:
+        """The methods that a path takes; raises NotFound when there are none."""
         allow = [method for method in self._methods if self._find(method, path) is not None]
         if not allow:
-            return NotFound()
-        return MethodNotAllowed([*allow, "HEAD"] if "GET" in allow else allow)
+            raise NotFound
+        return [*allow, "HEAD"] if "GET" in allow else allow
+
+    def _missing(self, path: str) -> StampgateError:
+        try:
+            return MethodNotAllowed(self.methods(path))
+        except NotFound as error:
+            return error
 
 
 def _decoded(text: str) -> str:

@@ -62,6 +62,33 @@ def test_planted_personal_data_and_secrets_do_not_reach_the_log(lines: Lines) ->
     assert "fine" in text
 
 
+@pytest.mark.parametrize(
+    ("text", "scrubbed"),
+    [
+        ("Authorization: Bearer abc.def-123", "Authorization: Bearer ***"),
+        ("authorization: basic dXNlcjpwYXNz!", "authorization: basic ***"),
+        (
+            "GET /callback?state=s3cret&code=4%2F0Ab&scope=openid",
+            "GET /callback?***&***&scope=openid",
+        ),
+        ("/file?expires=5&signature=ab12", "/file?expires=5&***"),
+        ("key sg_live-Ab+/=9 of prg_1", "key *** of prg_1"),
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "***"),
+        ("otpauth://totp/x?secret=JBSWY3DPEHPK3PXP", "***"),
+        ("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA is slow", "*** is slow"),
+        ("$2b$12$abcdefghijklmnopqrstuv", "***"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----.", "***."),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE", "***"),
+        ("from 2001:db8:1:2:3:4:5:6 and 2001:db8::7, fe80::", "from *** and ***, ***"),
+        ("peer ::1", "peer ::1"),
+        ("at 12:30:45, ratio 3:4, {a01}:5:bal", "at 12:30:45, ratio 3:4, {a01}:5:bal"),
+        ("error code=7 of 5 rows", "error code=7 of 5 rows"),
+    ],
+)
+def test_what_looks_like_a_secret_is_blanked_and_the_rest_stays(text: str, scrubbed: str) -> None:
+    assert logs.scrub(text) == scrubbed
+
+
 def test_an_exception_says_what_and_where_but_not_its_text(lines: Lines) -> None:
     try:
         try:
@@ -92,6 +119,8 @@ def test_redacting_goes_by_key_at_any_depth() -> None:
         "nested": [{"api_key": "***", "route": "awards"}],
         "member_id": "m",
     }
+    codes = {"otp": 1, "recovery_codes": [1], "code_verifier": "v", "nonce": "n", "code": "gone"}
+    assert set(logs.redact(codes).values()) == {"***", "gone"}
 
 
 def test_what_json_cannot_hold_is_described(lines: Lines) -> None:

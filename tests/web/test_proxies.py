@@ -57,14 +57,6 @@ def test_only_what_our_proxies_wrote_is_believed(
 def test_without_proxies_nothing_is_believed() -> None:
     assert NONE.client(forwarded("198.51.100.7"), "10.0.0.1") == "10.0.0.1"
     assert not NONE.is_trusted("10.0.0.1")
-    assert not NONE.is_secure(CIMultiDict({"X-Forwarded-Proto": "https"}), "10.0.0.1")
-
-
-def test_only_a_proxy_of_ours_may_say_that_its_client_speaks_tls() -> None:
-    headers = CIMultiDict({"X-Forwarded-Proto": "https"})
-    assert OURS.is_secure(headers, "10.0.0.1")
-    assert not OURS.is_secure(headers, "203.0.113.9")
-    assert not OURS.is_secure(CIMultiDict({"X-Forwarded-Proto": "http"}), "10.0.0.1")
 
 
 def test_a_long_line_is_read_from_its_end() -> None:

@@ -1,0 +1,95 @@
+"""What refusals say in German, by code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TEXTS: Final[dict[str, str]] = {
+    "internal_error": "Auf unserer Seite ist etwas schiefgegangen.",
+    "bad_request": "Die Anfrage ist nicht zu verstehen.",
+    "invalid_json": "Der Inhalt ist kein JSON.",
+    "idempotency_key_missing": "Der Header Idempotency-Key fehlt.",
+    "idempotency_key_invalid": (
+        "Der Idempotency-Key muss aus 1 bis 255 druckbaren ASCII-Zeichen bestehen."
+    ),
+    "sign_in_state_invalid": (
+        "Die Anmeldung wurde nicht in diesem Browser begonnen, hat zu lange gedauert oder "
+        "ist beendet; beginnen Sie von vorn."
+    ),
+    "sign_in_code_invalid": (
+        "Der Code gehört nicht zu diesem Programm, wurde schon benutzt oder ist zu alt; "
+        "beginnen Sie von vorn."
+    ),
+    "provider_refused": "Der Anbieter hat nicht gesagt, wer das ist; beginnen Sie von vorn.",
+    "body_too_large": "Der Inhalt ist größer, als hier erlaubt ist.",
+    "invalid": "Die Anfrage ist wohlgeformt, ergibt aber keinen Sinn.",
+    "invalid_request": "Die Anfrage hat nicht die Form, die hier erwartet wird.",
+    "invalid_destination": "Dorthin darf kein Link führen.",
+    "redirect_not_allowed": (
+        "Die Einstellungen des Programms nennen diese Adresse nicht unter `sign_in_redirects`."
+    ),
+    "idempotency_key_reused": "Der Idempotency-Key wurde schon mit einem anderen Inhalt benutzt.",
+    "unauthorized": "Es braucht eine gültige Anmeldung.",
+    "token_invalid": "Das Token ist keines von uns.",
+    "token_expired": "Das Token ist abgelaufen.",
+    "forbidden": "Mit dieser Anmeldung ist das nicht erlaubt.",
+    "origin_not_allowed": "Kein Programm lässt Seiten dieser Herkunft die API aufrufen.",
+    "insufficient_scope": "Der Anmeldung fehlt das Recht, das hier gebraucht wird.",
+    "sign_in_declined": "Die Anmeldung beim Anbieter wurde abgelehnt.",
+    "not_found": "Hier ist nichts.",
+    "program_not_found": "Dieses Programm gibt es nicht.",
+    "merchant_not_found": "Diesen Händler gibt es in diesem Programm nicht.",
+    "member_not_found": "Dieses Mitglied gibt es in diesem Programm nicht.",
+    "link_not_found": "Diesen Link gibt es nicht.",
+    "click_not_found": "Diesen Klick gibt es in diesem Programm nicht.",
+    "award_not_found": "Diese Gutschrift gibt es in diesem Programm nicht.",
+    "hold_not_found": "Diese Reservierung gibt es in diesem Programm nicht.",
+    "webhook_endpoint_not_found": "Diesen Webhook-Endpunkt gibt es in diesem Programm nicht.",
+    "webhook_delivery_not_found": "Diese Webhook-Zustellung gibt es in diesem Programm nicht.",
+    "dead_letter_not_found": "Diese aufgegebene Aufgabe gibt es nicht.",
+    "provider_not_found": "Dieser Anbieter ist hier nicht eingerichtet.",
+    "identity_not_found": "Mit diesem Anbieter ist nichts verknüpft.",
+    "method_not_allowed": "Der Pfad nimmt diese Methode nicht an.",
+    "conflict": "Der jetzige Zustand lässt das nicht zu.",
+    "slug_taken": "Ein anderer Link heißt schon so.",
+    "external_id_taken": "Die externe Kennung ist in diesem Programm vergeben.",
+    "mail_taken": (
+        "Ein Mitglied hat diese Mailadresse; melden Sie sich wie bisher an und verknüpfen "
+        "Sie dann den Anbieter."
+    ),
+    "identity_taken": "Ein anderes Mitglied des Programms ist mit dieser Identität verknüpft.",
+    "provider_already_linked": (
+        "Das Mitglied ist mit einer anderen Identität dieses Anbieters verknüpft; lösen "
+        "Sie diese zuerst."
+    ),
+    "last_sign_in_way": "Ohne diese Identität könnte sich das Mitglied nicht mehr anmelden.",
+    "insufficient_balance": "Das Guthaben ist kleiner als der Betrag.",
+    "balance_negative": (
+        "Das Guthaben ist nach einer Rückbuchung negativ; die nächsten Gutschriften "
+        "gleichen es aus."
+    ),
+    "balance_too_large": (
+        "Das Guthaben würde 2^53 erreichen und wäre dann nicht mehr genau zu zählen."
+    ),
+    "hold_not_open": "Die Reservierung wurde eingelöst, freigegeben oder ist abgelaufen.",
+    "reversal_exceeds_award": "Zurückgebucht werden kann höchstens die Gutschrift.",
+    "capture_exceeds_hold": "Eingelöst werden kann höchstens, was reserviert ist.",
+    "limit_reached": "Eine Grenze des Programms lässt diese Gutschrift jetzt nicht zu.",
+    "budget_exhausted": "Das Budget des Programms ist aufgebraucht.",
+    "request_in_flight": "Die erste Anfrage mit diesem Idempotency-Key ist noch nicht beantwortet.",
+    "gone": "Was hier war, gibt es nicht mehr.",
+    "rate_limited": "Zu viele Anfragen; bitte langsamer.",
+    "provider_unavailable": (
+        "Der Anbieter hat nicht verständlich geantwortet; beginnen Sie von vorn."
+    ),
+    "unavailable": "Der Dienst kann gerade nicht antworten; nichts wurde geändert.",
+    "not_open": (
+        "Die Guthaben dieses Mitglieds werden gerade wiederhergestellt; nichts wurde geändert."
+    ),
+    "over_capacity": "Es wartet zu viel Arbeit; nichts wurde geändert.",
+    "outcome_unknown": (
+        "Das Ergebnis ist nicht bekannt; wiederholen Sie die Anfrage mit demselben Idempotency-Key."
+    ),
+    "body_too_slow": "Der Inhalt kam nicht rechtzeitig an.",
+    "head_too_large": "Die Anfragezeile oder ein Header ist zu lang.",
+}

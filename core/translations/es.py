@@ -1,0 +1,86 @@
+"""What refusals say in Spanish, by code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TEXTS: Final[dict[str, str]] = {
+    "internal_error": "Algo ha fallado por nuestra parte.",
+    "bad_request": "No se entiende la petición.",
+    "invalid_json": "El cuerpo no es JSON.",
+    "idempotency_key_missing": "Falta la cabecera Idempotency-Key.",
+    "idempotency_key_invalid": (
+        "La Idempotency-Key debe tener de 1 a 255 caracteres ASCII imprimibles."
+    ),
+    "sign_in_state_invalid": (
+        "El inicio de sesión no empezó en este navegador, tardó demasiado o ya terminó; "
+        "empiece de nuevo."
+    ),
+    "sign_in_code_invalid": (
+        "El código no es de este programa, ya se usó o es demasiado antiguo; empiece de nuevo."
+    ),
+    "provider_refused": "El proveedor no dijo quién es; empiece de nuevo.",
+    "body_too_large": "El cuerpo es mayor de lo que se admite aquí.",
+    "invalid": "La petición está bien formada, pero no tiene sentido.",
+    "invalid_request": "La petición no tiene la forma que se espera aquí.",
+    "invalid_destination": "Ningún enlace puede llevar a ese destino.",
+    "redirect_not_allowed": (
+        "La configuración del programa no incluye esta dirección en `sign_in_redirects`."
+    ),
+    "idempotency_key_reused": "La Idempotency-Key ya se usó con otro cuerpo.",
+    "unauthorized": "Hace falta una credencial válida.",
+    "token_invalid": "El token no es nuestro.",
+    "token_expired": "El token ha caducado.",
+    "forbidden": "La credencial no permite esto.",
+    "origin_not_allowed": "Ningún programa permite a páginas de este origen llamar a la API.",
+    "insufficient_scope": "A la credencial le falta el permiso que se necesita aquí.",
+    "sign_in_declined": "Se rechazó el inicio de sesión con el proveedor.",
+    "not_found": "Aquí no hay nada.",
+    "program_not_found": "No existe ese programa.",
+    "merchant_not_found": "No existe ese comercio en este programa.",
+    "member_not_found": "No existe ese miembro en este programa.",
+    "link_not_found": "No existe ese enlace.",
+    "click_not_found": "No existe ese clic en este programa.",
+    "award_not_found": "No existe esa asignación en este programa.",
+    "hold_not_found": "No existe esa retención en este programa.",
+    "webhook_endpoint_not_found": "No existe ese destino de webhooks en este programa.",
+    "webhook_delivery_not_found": "No existe esa entrega de webhook en este programa.",
+    "dead_letter_not_found": "No existe esa tarea abandonada.",
+    "provider_not_found": "Ese proveedor no está configurado aquí.",
+    "identity_not_found": "No hay ninguna identidad de este proveedor vinculada.",
+    "method_not_allowed": "La ruta no admite este método.",
+    "conflict": "El estado actual no lo permite.",
+    "slug_taken": "Otro enlace ya tiene este nombre.",
+    "external_id_taken": "El identificador externo ya está en uso en este programa.",
+    "mail_taken": (
+        "Un miembro tiene esta dirección de correo; inicie sesión como antes y vincule "
+        "después al proveedor."
+    ),
+    "identity_taken": "Otro miembro del programa está vinculado a esta identidad.",
+    "provider_already_linked": (
+        "El miembro está vinculado a otra identidad de este proveedor; desvincúlela primero."
+    ),
+    "last_sign_in_way": "Sin esta identidad el miembro ya no podría iniciar sesión.",
+    "insufficient_balance": "El saldo es menor que el importe.",
+    "balance_negative": (
+        "El saldo es negativo tras una anulación; las próximas asignaciones lo cubrirán."
+    ),
+    "balance_too_large": "El saldo llegaría a 2^53 y ya no podría contarse con exactitud.",
+    "hold_not_open": "La retención se cobró, se liberó o ha caducado.",
+    "reversal_exceeds_award": "Las anulaciones no pueden superar la asignación.",
+    "capture_exceeds_hold": "No se puede cobrar más de lo retenido.",
+    "limit_reached": "Un límite del programa no permite ahora esta asignación.",
+    "budget_exhausted": "El presupuesto del programa se ha agotado.",
+    "request_in_flight": "La primera petición con esta Idempotency-Key aún no tiene respuesta.",
+    "gone": "Lo que había aquí ya no existe.",
+    "rate_limited": "Demasiadas peticiones; vaya más despacio.",
+    "provider_unavailable": "El proveedor no dio una respuesta comprensible; empiece de nuevo.",
+    "unavailable": "El servicio no puede responder ahora; nada ha cambiado.",
+    "not_open": "Los saldos de este miembro se están reconstruyendo; nada ha cambiado.",
+    "over_capacity": "Hay demasiado trabajo en espera; nada ha cambiado.",
+    "outcome_unknown": (
+        "No se conoce el resultado; repita la petición con la misma Idempotency-Key."
+    ),
+    "body_too_slow": "El cuerpo no llegó a tiempo.",
+    "head_too_large": "La línea de petición o una cabecera es demasiado larga.",
+}

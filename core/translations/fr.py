@@ -1,0 +1,89 @@
+"""What refusals say in French, by code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TEXTS: Final[dict[str, str]] = {
+    "internal_error": "Une erreur s'est produite de notre côté.",
+    "bad_request": "La requête est incompréhensible.",
+    "invalid_json": "Le corps n'est pas du JSON.",
+    "idempotency_key_missing": "L'en-tête Idempotency-Key manque.",
+    "idempotency_key_invalid": (
+        "L'Idempotency-Key doit compter de 1 à 255 caractères ASCII imprimables."
+    ),
+    "sign_in_state_invalid": (
+        "La connexion n'a pas commencé dans ce navigateur, a duré trop longtemps ou est "
+        "terminée ; recommencez."
+    ),
+    "sign_in_code_invalid": (
+        "Le code n'est pas de ce programme, a déjà servi ou est trop ancien ; recommencez."
+    ),
+    "provider_refused": "Le fournisseur n'a pas dit de qui il s'agit ; recommencez.",
+    "body_too_large": "Le corps dépasse la taille admise ici.",
+    "invalid": "La requête est bien formée, mais n'a pas de sens.",
+    "invalid_request": "La requête n'a pas la forme attendue ici.",
+    "invalid_destination": "Aucun lien ne peut mener à cette destination.",
+    "redirect_not_allowed": (
+        "Les réglages du programme ne citent pas cette adresse dans `sign_in_redirects`."
+    ),
+    "idempotency_key_reused": "L'Idempotency-Key a déjà servi avec un autre corps.",
+    "unauthorized": "Il faut une authentification valide.",
+    "token_invalid": "Le jeton n'est pas l'un des nôtres.",
+    "token_expired": "Le jeton a expiré.",
+    "forbidden": "Cette authentification ne le permet pas.",
+    "origin_not_allowed": "Aucun programme ne laisse les pages de cette origine appeler l'API.",
+    "insufficient_scope": "Il manque à cette authentification le droit requis ici.",
+    "sign_in_declined": "La connexion auprès du fournisseur a été refusée.",
+    "not_found": "Il n'y a rien ici.",
+    "program_not_found": "Ce programme n'existe pas.",
+    "merchant_not_found": "Ce marchand n'existe pas dans ce programme.",
+    "member_not_found": "Ce membre n'existe pas dans ce programme.",
+    "link_not_found": "Ce lien n'existe pas.",
+    "click_not_found": "Ce clic n'existe pas dans ce programme.",
+    "award_not_found": "Cette attribution n'existe pas dans ce programme.",
+    "hold_not_found": "Cette réserve n'existe pas dans ce programme.",
+    "webhook_endpoint_not_found": (
+        "Ce point de réception de webhooks n'existe pas dans ce programme."
+    ),
+    "webhook_delivery_not_found": "Cette livraison de webhook n'existe pas dans ce programme.",
+    "dead_letter_not_found": "Cette tâche abandonnée n'existe pas.",
+    "provider_not_found": "Ce fournisseur n'est pas configuré ici.",
+    "identity_not_found": "Aucune identité de ce fournisseur n'est liée.",
+    "method_not_allowed": "Le chemin n'admet pas cette méthode.",
+    "conflict": "L'état actuel ne le permet pas.",
+    "slug_taken": "Un autre lien porte déjà ce nom.",
+    "external_id_taken": "L'identifiant externe est déjà pris dans ce programme.",
+    "mail_taken": (
+        "Un membre a cette adresse mail ; connectez-vous comme avant, puis liez le fournisseur."
+    ),
+    "identity_taken": "Un autre membre du programme est lié à cette identité.",
+    "provider_already_linked": (
+        "Le membre est lié à une autre identité de ce fournisseur ; défaites d'abord ce lien."
+    ),
+    "last_sign_in_way": "Sans cette identité, le membre ne pourrait plus se connecter.",
+    "insufficient_balance": "Le solde est inférieur au montant.",
+    "balance_negative": (
+        "Le solde est négatif après une annulation ; les prochaines attributions le combleront."
+    ),
+    "balance_too_large": "Le solde atteindrait 2^53 et ne pourrait plus être compté exactement.",
+    "hold_not_open": "La réserve a été utilisée, libérée ou a expiré.",
+    "reversal_exceeds_award": "Les annulations ne peuvent dépasser l'attribution.",
+    "capture_exceeds_hold": "On ne peut utiliser plus que la réserve.",
+    "limit_reached": "Une limite du programme ne permet pas cette attribution maintenant.",
+    "budget_exhausted": "Le budget du programme est épuisé.",
+    "request_in_flight": (
+        "La première requête avec cette Idempotency-Key n'a pas encore reçu de réponse."
+    ),
+    "gone": "Ce qui était ici n'existe plus.",
+    "rate_limited": "Trop de requêtes ; ralentissez.",
+    "provider_unavailable": "Le fournisseur n'a pas donné de réponse compréhensible ; recommencez.",
+    "unavailable": "Le service ne peut répondre pour l'instant ; rien n'a changé.",
+    "not_open": "Les soldes de ce membre sont en reconstruction ; rien n'a changé.",
+    "over_capacity": "Trop de travail est en attente ; rien n'a changé.",
+    "outcome_unknown": (
+        "Le résultat n'est pas connu ; répétez la requête avec la même Idempotency-Key."
+    ),
+    "body_too_slow": "Le corps n'est pas arrivé à temps.",
+    "head_too_large": "La ligne de requête ou un en-tête est trop long.",
+}
