@@ -28,9 +28,19 @@ def seal(ring: KeyRing, text: str, context: str, nonce: bytes) -> bytes:
     """The stored form of `text`; `nonce` is NONCE_BYTES random bytes, never used twice."""
     if len(nonce) != NONCE_BYTES:
         raise ValueError(f"expected {NONCE_BYTES} bytes of nonce, got {len(nonce)}")
-    name = ring.active_field.encode()
     sealed = AESGCM(ring.field[ring.active_field]).encrypt(nonce, text.encode(), context.encode())
-    return bytes((_VERSION, len(name))) + name + nonce + sealed
+    return prefix(ring) + nonce + sealed
+
+
+def prefix(ring: KeyRing) -> bytes:
+    """How all stored forms begin that are sealed with the active key, and no others."""
+    name = ring.active_field.encode()
+    return bytes((_VERSION, len(name))) + name
+
+
+def is_sealed(stored: bytes) -> bool:
+    """Whether this is a stored form, and not text that was stored as it is."""
+    return stored[:1] == bytes((_VERSION,))
 
 
 def unseal(ring: KeyRing, stored: bytes, context: str) -> str:

@@ -8,6 +8,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from core import errors
+from core.keyring import KeyRing
+from db import webhooks
 from db.pg import Db
 
 State = Literal["pending", "delivered", "failed"]
@@ -54,10 +56,8 @@ LOAD: Final = """
 SELECT delivery.event_id, delivery.body, delivery.state, delivery.attempts,
        (extract(epoch FROM delivery.created_at) * 1000)::bigint AS created_at_ms,
        endpoint.id AS endpoint_id, endpoint.url, endpoint.state = 'enabled' AS is_enabled,
-       array_remove(ARRAY[
-           endpoint.secret,
-           CASE WHEN endpoint.previous_secret_until > now() THEN endpoint.previous_secret END
-       ], NULL) AS secrets
+       endpoint.secret, endpoint.sealed_secret, endpoint.previous_secret,
+       endpoint.sealed_previous_secret, endpoint.previous_secret_until > now() AS has_previous
   FROM webhook_delivery AS delivery
   JOIN webhook_endpoint AS endpoint ON endpoint.id = delivery.endpoint_id
  WHERE delivery.id = $1
@@ -157,10 +157,17 @@ async def replay_many(
     return int(status.rsplit(" ", 1)[-1])
 
 
-async def load(db: Db, delivery_id: str) -> Outgoing | None:
+async def load(db: Db, ring: KeyRing, delivery_id: str) -> Outgoing | None:
     """What to send where, or None when the endpoint is gone."""
     row = await db.fetchrow(LOAD, delivery_id)
-    return None if row is None else Outgoing(**row)
+    if row is None:
+        return None
+    names = ("secret", "previous_secret") if row["has_previous"] else ("secret",)
+    secrets = [webhooks.stored_secret(ring, row, name) for name in names]
+    return Outgoing(
+        **{name: row[name] for name in Outgoing._fields if name != "secrets"},
+        secrets=[secret for secret in secrets if secret is not None],
+    )
 
 
 async def record(db: Db, delivery_id: str, outcome: Outcome) -> None:

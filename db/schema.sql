@@ -320,6 +320,7 @@ CREATE TABLE public.installation (
     award_partitions smallint NOT NULL,
     click_partitions smallint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_sealing boolean DEFAULT false NOT NULL,
     CONSTRAINT award_partitions_fit CHECK (((award_partitions >= 1) AND (award_partitions <= 256))),
     CONSTRAINT click_partitions_fit CHECK (((click_partitions >= 1) AND (click_partitions <= 64))),
     CONSTRAINT installation_is_single CHECK (singleton)
@@ -406,7 +407,9 @@ CREATE TABLE public.member (
     attributes jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    deleted_at timestamp with time zone
+    deleted_at timestamp with time zone,
+    profile bytea,
+    erased_at timestamp with time zone
 );
 
 CREATE TABLE public.merchant (
@@ -545,12 +548,14 @@ CREATE TABLE public.webhook_endpoint (
     url text NOT NULL,
     events text[] NOT NULL,
     state text DEFAULT 'enabled'::text NOT NULL COLLATE pg_catalog."C",
-    secret text NOT NULL,
+    secret text,
     previous_secret text,
     previous_secret_until timestamp with time zone,
     description text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    sealed_secret bytea,
+    sealed_previous_secret bytea,
     CONSTRAINT webhook_endpoint_state_is_known CHECK ((state = ANY (ARRAY['enabled'::text, 'disabled'::text])))
 );
 

@@ -12,19 +12,23 @@ import msgspec
 from msgspec import Meta
 
 from core import errors, ids
+from core.keyring import KeyRing
 from core.links import Line
+from db import sealing
 from db.pg import Db
 
 EventType = Literal["award.created", "award.reversed", "click.recorded", "link.cap_reached"]
 EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
 TEST_EVENT: Final = "webhook.test"
+# What secrets are sealed for; a rotation moves one to the other column as it is.
+SECRET: Final = "webhook_endpoint.secret"  # noqa: S105 - the name of the column
 
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 EventTypes = Annotated[list[EventType], Meta(min_length=1, max_length=len(EVENT_TYPES))]
 
 INSERT: Final = """
-INSERT INTO webhook_endpoint (id, program_id, url, events, secret, description)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO webhook_endpoint (id, program_id, url, events, description, sealed_secret, secret)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 RETURNING id, url, events, state, description, previous_secret_until, created_at, updated_at
 """
 SELECT: Final = """
@@ -49,8 +53,9 @@ RETURNING id, url, events, state, description, previous_secret_until, created_at
 """
 ROTATE: Final = """
 UPDATE webhook_endpoint
-   SET previous_secret = secret, previous_secret_until = now() + make_interval(hours => $4),
-       secret = $3, updated_at = now()
+   SET previous_secret = secret, secret = $4,
+       sealed_previous_secret = sealed_secret, sealed_secret = $3,
+       previous_secret_until = now() + make_interval(hours => $5), updated_at = now()
  WHERE id = $2 AND program_id = $1
 RETURNING id, url, events, state, description, previous_secret_until, created_at, updated_at
 """
@@ -119,12 +124,20 @@ class Event(NamedTuple):
     data: Mapping[str, object]
 
 
-async def add(db: Db, program_id: str, endpoint_id: str, new: NewEndpoint, secret: str) -> Endpoint:
+async def add(
+    db: Db, ring: KeyRing, program_id: str, endpoint_id: str, new: NewEndpoint, secret: str
+) -> Endpoint:
     """Store a new, enabled endpoint; ProgramNotFound."""
-    events = sorted(set(new.events))
     try:
         row = await db.fetchrow(
-            INSERT, endpoint_id, program_id, new.url, events, secret, new.description
+            INSERT,
+            endpoint_id,
+            program_id,
+            new.url,
+            sorted(set(new.events)),
+            new.description,
+            sealed_secret(ring, endpoint_id, secret),
+            None if await sealing.is_sealing(db) else secret,
         )
     except asyncpg.ForeignKeyViolationError:
         raise errors.ProgramNotFound from None
@@ -156,11 +169,27 @@ async def change(db: Db, program_id: str, endpoint_id: str, changes: Mapping[str
 
 
 async def rotate(
-    db: Db, program_id: str, endpoint_id: str, secret: str, overlap_hours: int
+    db: Db, ring: KeyRing, program_id: str, endpoint_id: str, secret: str, overlap_hours: int
 ) -> Endpoint:
     """Sign with `secret` from now on, and with the present one for `overlap_hours` more."""
-    row = await db.fetchrow(ROTATE, program_id, endpoint_id, secret, overlap_hours)
+    sealed = sealed_secret(ring, endpoint_id, secret)
+    plain = None if await sealing.is_sealing(db) else secret
+    row = await db.fetchrow(ROTATE, program_id, endpoint_id, sealed, plain, overlap_hours)
     return _endpoint(row)
+
+
+def sealed_secret(ring: KeyRing, endpoint_id: str, secret: str) -> bytes:
+    """The stored form of a secret, be it the present or the previous one."""
+    return sealing.seal(ring, secret, SECRET, endpoint_id)
+
+
+def stored_secret(ring: KeyRing, row: asyncpg.Record, name: str) -> str | None:
+    """The secret in a row's column `name`, sealed or as 0.1.0 wrote it; BadField."""
+    sealed = row[f"sealed_{name}"]
+    if sealed is None:
+        plain: str | None = row[name]
+        return plain
+    return sealing.unseal(ring, sealed, SECRET, row["endpoint_id"])
 
 
 async def delete(db: Db, program_id: str, endpoint_id: str) -> None:

@@ -45,7 +45,7 @@ async def create(call: Call) -> web.Response:
     program_id = call.principal.program_id
 
     async def work(db: Db) -> Member:
-        member = await members.add(db, program_id, call.app.new_id("member"), new)
+        member = await members.add(db, call.app.ring, program_id, call.app.new_id("member"), new)
         await auditing.record(call, db, "member.create", member.id)
         await call.app.points.open_accounts(program_id, [member.id])
         return member
@@ -58,7 +58,7 @@ async def upsert(call: Call) -> web.Response:
     new = await read_as(call, _upsert)
     program_id = call.principal.program_id
     async with call.app.transaction() as db:
-        member = await members.upsert(db, program_id, call.app.new_id("member"), new)
+        member = await members.upsert(db, call.app.ring, program_id, call.app.new_id("member"), new)
         await auditing.record(call, db, "member.upsert", member.id)
         await call.app.points.open_accounts(program_id, [member.id])
     return problem.reply(member)
@@ -72,7 +72,7 @@ async def create_many(call: Call) -> web.Response:
 
     async def work(db: Db) -> bulk.Answers[Member]:
         good = [draft for draft in drafts if isinstance(draft, tuple)]
-        added = await members.add_many(db, program_id, good)
+        added = await members.add_many(db, call.app.ring, program_id, good)
         await auditing.record(call, db, "member.create_many", "", after={"ids": list(added)})
         await call.app.points.open_accounts(program_id, added)
         taken = errors.ExternalIdTaken()
@@ -92,7 +92,12 @@ async def list_all(call: Call) -> web.Response:
     program_id, after = call.principal.program_id, search.after("member")
     async with call.app.connection() as db:
         found = await members.page(
-            db, program_id, after=after, limit=search.limit + 1, external_id=search.external_id
+            db,
+            call.app.ring,
+            program_id,
+            after=after,
+            limit=search.limit + 1,
+            external_id=search.external_id,
         )
     return problem.reply(lists.page(found, search.limit))
 
@@ -101,7 +106,9 @@ async def get(call: Call) -> web.Response:
     """One member."""
     async with call.app.connection() as db:
         return problem.reply(
-            await members.get(db, call.principal.program_id, call.params["member_id"])
+            await members.get(
+                db, call.app.ring, call.principal.program_id, call.params["member_id"]
+            )
         )
 
 
@@ -110,7 +117,7 @@ async def change(call: Call) -> web.Response:
     wanted = patches.changes(await read_as(call, _patch))
     program_id, member_id = call.principal.program_id, call.params["member_id"]
     async with call.app.transaction() as db:
-        changed = await members.change(db, program_id, member_id, wanted)
+        changed = await members.change(db, call.app.ring, program_id, member_id, wanted)
         await auditing.record(call, db, "member.change", member_id, after=auditing.named(wanted))
     return problem.reply(changed)
 

@@ -78,7 +78,9 @@ async def create(call: Call) -> web.Response:
 
     async def work(db: Db) -> EndpointWithSecret:
         secret, endpoint_id = _new_secret(), call.app.new_id("endpoint")
-        stored = await webhooks.add(db, call.principal.program_id, endpoint_id, new, secret)
+        stored = await webhooks.add(
+            db, call.app.ring, call.principal.program_id, endpoint_id, new, secret
+        )
         await auditing.record(call, db, "webhook_endpoint.create", endpoint_id, after=new)
         return _with_secret(stored, secret)
 
@@ -128,7 +130,9 @@ async def rotate_secret(call: Call) -> web.Response:
 
     async def work(db: Db) -> EndpointWithSecret:
         secret = _new_secret()
-        rotated = await webhooks.rotate(db, *_named(call), secret, rotation.overlap_hours)
+        rotated = await webhooks.rotate(
+            db, call.app.ring, *_named(call), secret, rotation.overlap_hours
+        )
         await auditing.record(
             call, db, "webhook_endpoint.rotate_secret", rotated.id, after=rotation
         )

@@ -49,6 +49,7 @@ class Seed(NamedTuple):
 async def sow(settings: Settings) -> Seed:
     """Store everything; the flusher publishes the links when it fills Redis."""
     program_id = new_id("program")
+    ring = keyring.parse(Path(settings.keyring_file).read_bytes())
     db = await asyncpg.connect(settings.migration_url)
     try:
         async with db.transaction():
@@ -64,13 +65,13 @@ async def sow(settings: Settings) -> Seed:
                 (new_id("member"), NewMember(external_id=f"bench-{number}"))
                 for number in range(MEMBERS)
             ]
-            await members.add_many(db, program_id, people)
+            await members.add_many(db, ring, program_id, people)
             for kind in LINKS:
                 draft = stored.Draft(new_id("link"), config(kind, kind), None)
                 await stored.add(db, program_id, draft, lambda: "")
     finally:
         await db.close()
-    return Seed(program_id, [member_id for member_id, _ in people], _token(settings, program_id))
+    return Seed(program_id, [member_id for member_id, _ in people], _token(ring, program_id))
 
 
 def config(kind: str, slug: str) -> LinkConfig:
@@ -83,9 +84,9 @@ def new_id(kind: ids.Kind) -> str:
     return ids.new(kind, _now_ms(), os.urandom(ids.ENTROPY_BYTES))
 
 
-def _token(settings: Settings, program_id: str) -> str:
+def _token(ring: keyring.KeyRing, program_id: str) -> str:
     return tokens.issue(
-        keyring.parse(Path(settings.keyring_file).read_bytes()),
+        ring,
         program_id=program_id,
         subject="app:bench",
         scopes=["awards:write"],

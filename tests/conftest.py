@@ -17,10 +17,13 @@ import pytest
 import redis as redis_py
 from redis.asyncio import Redis
 
+from core import keyring
 from db.migrate import migrate
 from deploy.local.postgres import DatabaseUrls
 from deploy.local.servers import Servers, throwaway
 
+# One key ring for all tests: its bytes are no secret.
+RING = keyring.generate(1_700_000_000_000, bytes(range(keyring.RING_ENTROPY_BYTES)))
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 TEMPLATE = f"stampgate_template_{WORKER}"
 GIVEN = {

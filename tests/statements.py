@@ -13,7 +13,13 @@ VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 
 Place = tuple[str, str]  # module and name
 
-OWNER = {"db.migrate", "db.quarantine", "deploy.commands.awards", "deploy.commands.doctor"}
+OWNER = {
+    "db.migrate",
+    "db.quarantine",
+    "db.resealing",
+    "deploy.commands.awards",
+    "deploy.commands.doctor",
+}
 FLUSH = {"db.flush", "db.ledger", "db.rebuild", "db.recovery", "workers.flush"}
 # Of a module that another role's processes use too.
 FLUSH_TOO = {

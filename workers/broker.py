@@ -8,6 +8,7 @@ Dramatiq's upkeep looks at every key in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import redis as redis_py
@@ -19,8 +20,9 @@ from dramatiq.middleware import AsyncIO, TimeLimit
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core import tasks
+from core import keyring, tasks
 from core.http import Send
+from core.keyring import KeyRing
 from core.settings import Settings
 from db import pg, redis
 from db.outbox import Ticket
@@ -45,6 +47,7 @@ class Tools(NamedTuple):
     """What actors work with."""
 
     settings: Settings
+    ring: KeyRing
     pool: pg.Pool
     redis: redis.Connection
     send: Send
@@ -71,6 +74,7 @@ class Resources(Middleware):
         self._outbound = Outbound(allow=self._settings.outbound_allow)
         self.tools = Tools(
             self._settings,
+            keyring.parse(Path(self._settings.keyring_file).read_bytes()),
             await pg.open_pool(self._settings),
             await redis.Connection.open(self._settings.redis_url),
             self._outbound.send,

@@ -33,7 +33,7 @@ JITTER: Final = 0.2
 async def deliver(tools: Tools, row_id: int, task: DeliverWebhook) -> None:
     """Make one attempt, write down what came of it, and have the next one sent when it is due."""
     async with tools.pool.acquire() as db:
-        outgoing = await deliveries.load(db, task.delivery_id)
+        outgoing = await deliveries.load(db, tools.ring, task.delivery_id)
         if outgoing is None or outgoing.state == "delivered":
             await outbox.done(db, row_id)
             return

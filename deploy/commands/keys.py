@@ -7,9 +7,12 @@ import os
 import time
 from pathlib import Path
 
+import asyncpg
+
 from core import errors, ids, keyring, tokens
 from core.settings import Settings
-from deploy.commands.arguments import Commands, duration_s
+from db import resealing
+from deploy.commands.arguments import Commands, Progress, duration_s
 from deploy.local import files
 
 
@@ -39,7 +42,7 @@ def add_token(commands: Commands) -> None:
 
 
 def add_keys(commands: Commands) -> None:
-    """Declare `keys init|list|rotate|retire`."""
+    """Declare `keys init|list|rotate|reseal|retire`."""
     keys = commands.add_parser("keys", help="the key ring: click, token and field keys")
     actions = keys.add_subparsers(dest="keys", required=True, metavar="ACTION")
     actions.add_parser("init", help="make the key ring file").set_defaults(run=init)
@@ -49,6 +52,10 @@ def add_keys(commands: Commands) -> None:
     for action, run in ((rotate_parser, rotate), (retire_parser, retire)):
         action.add_argument("kind", choices=["click", "token", "field"])
         action.set_defaults(run=run)
+    reseal_parser = actions.add_parser(
+        "reseal", help="bring all sealed fields under the active field key; may be cut short"
+    )
+    reseal_parser.set_defaults(run=reseal)
     retire_parser.add_argument("key", help="its id, as `keys list` shows it")
 
 
@@ -99,16 +106,51 @@ async def rotate(settings: Settings, arguments: argparse.Namespace) -> int:
     ring = keyring.rotate(_read(settings), arguments.kind, _now_ms(), os.urandom(keyring.KEY_BYTES))
     files.write_private(Path(settings.keyring_file), keyring.dump(ring))
     print(f"{arguments.kind} key {getattr(ring, f'active_{arguments.kind}')} is active;")
-    print("send SIGHUP to the gateway and to the redirector, so that they read it")
+    print("send SIGHUP to gateway, redirector and workers, so that they read it")
+    if arguments.kind == "field":
+        print("then `stampgate keys reseal`")
     return 0
+
+
+async def reseal(settings: Settings, _arguments: argparse.Namespace) -> int:
+    """Seal what is plain, and seal anew what is under an older key."""
+    ring = _read(settings)
+    db = await asyncpg.connect(settings.migration_url)
+    try:
+        total, progress = await resealing.stale(db, ring), Progress("fields")
+        # What changes meanwhile is under the active key already, so the end may come early.
+        done = await resealing.run(db, ring, lambda done: progress(done, max(total, done + 1)))
+        progress(done, done)
+        left = await resealing.stale(db, ring)
+    finally:
+        await db.close()
+    print(f"{done:,} fields sealed with {ring.active_field}, {left:,} left")
+    return 1 if left else 0
 
 
 async def retire(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Forget a key that is not active."""
+    """Forget a key that is not active, and that no sealed field needs."""
     ring = keyring.retire(_read(settings), arguments.kind, arguments.key)
+    if arguments.kind == "field":
+        await _check_unused(settings, arguments.key)
     files.write_private(Path(settings.keyring_file), keyring.dump(ring))
     print(f"{arguments.kind} key {arguments.key} is retired")
     return 0
+
+
+async def _check_unused(settings: Settings, key: str) -> None:
+    """BadKeyRing while something is sealed with the key: it could never be opened again."""
+    db = await asyncpg.connect(settings.migration_url)
+    try:
+        uses = [use for use in await resealing.used(db) if use.key == key]
+    finally:
+        await db.close()
+    if uses:
+        places = ", ".join(f"{use.how_many:,} of {use.place}" for use in uses)
+        raise errors.BadKeyRing(
+            f"field key {key} is still needed by {places}: run `stampgate keys reseal`"
+            " (answers to repeated requests go by themselves within a day)"
+        )
 
 
 def _read(settings: Settings) -> keyring.KeyRing:

@@ -54,6 +54,7 @@ class Demo(NamedTuple):
 async def seed(settings: Settings) -> Demo:
     """Make what is not there yet, publish the links, and issue a token."""
     program_id = _id("program", "demo")
+    ring = keyring.parse(Path(settings.keyring_file).read_bytes())
     db = await asyncpg.connect(settings.migration_url)
     connection = await redis.Connection.open(settings.redis_url)
     try:
@@ -63,6 +64,7 @@ async def seed(settings: Settings) -> Demo:
             members_made = [
                 await members.upsert(
                     db,
+                    ring,
                     program_id,
                     _id("member", f"demo-{number}"),
                     NewMember(external_id=f"demo-{number}", name=f"Member {number}"),
@@ -73,7 +75,7 @@ async def seed(settings: Settings) -> Demo:
     finally:
         await connection.close()
         await db.close()
-    return Demo(_token(settings, program_id), program_id, AFFILIATE_SLUG, members_made[0].id)
+    return Demo(_token(ring, program_id), program_id, AFFILIATE_SLUG, members_made[0].id)
 
 
 async def _program(db: Db, program_id: str) -> None:
@@ -104,8 +106,7 @@ async def _link(db: Db, program_id: str, name: str) -> stored.Link:
     return await stored.add(db, program_id, draft, lambda: "")
 
 
-def _token(settings: Settings, program_id: str) -> str:
-    ring = keyring.parse(Path(settings.keyring_file).read_bytes())
+def _token(ring: keyring.KeyRing, program_id: str) -> str:
     return tokens.issue(
         ring,
         program_id=program_id,

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 import asyncpg
 import redis as redis_py
 
-from core import ids, settings
+from core import ids, keyring, settings
 from core.settings import Settings
 from db import members, webhooks
 from db.members import NewMember
@@ -207,6 +207,7 @@ def running(
 async def seed(chosen: Settings, webhook_url: str | None) -> Seeded:
     """The demo with more members, and an endpoint that hears of reversals."""
     made = await demo.seed(chosen)
+    ring = keyring.parse(Path(chosen.keyring_file).read_bytes())
     db = await asyncpg.connect(chosen.migration_url)
     try:
         found = []
@@ -214,10 +215,10 @@ async def seed(chosen: Settings, webhook_url: str | None) -> Seeded:
             for number in range(MEMBERS):
                 member_id = ids.new("member", time.time_ns() // 1_000_000, os.urandom(10))
                 new = NewMember(external_id=f"chaos-{number}")
-                found.append((await members.upsert(db, made.program, member_id, new)).id)
+                found.append((await members.upsert(db, ring, made.program, member_id, new)).id)
             if webhook_url is not None:
                 wanted = webhooks.NewEndpoint(url=webhook_url, events=["award.reversed"])
-                await webhooks.add(db, made.program, "whk_chaos", wanted, SECRET)
+                await webhooks.add(db, ring, made.program, "whk_chaos", wanted, SECRET)
     finally:
         await db.close()
     return Seeded(made.token, made.program, found)

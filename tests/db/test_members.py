@@ -8,27 +8,28 @@ from core import errors
 from core.programs import ProgramSettings, UnitRules
 from db import members, merchants, pg, programs
 from db.members import NewMember
+from tests.conftest import RING
 from tests.db.conftest import PROGRAM
 
 
 async def test_members_whose_external_id_is_taken_are_left_out(db: pg.Db) -> None:
-    await members.add(db, PROGRAM, "mem_1", NewMember(external_id="a"))
+    await members.add(db, RING, PROGRAM, "mem_1", NewMember(external_id="a"))
     items = [("mem_2", NewMember(external_id="a")), ("mem_3", NewMember(external_id="b"))]
-    assert list(await members.add_many(db, PROGRAM, items)) == ["mem_3"]
+    assert list(await members.add_many(db, RING, PROGRAM, items)) == ["mem_3"]
     with pytest.raises(errors.ExternalIdTaken):
-        await members.add(db, PROGRAM, "mem_4", NewMember(external_id="a"))
+        await members.add(db, RING, PROGRAM, "mem_4", NewMember(external_id="a"))
 
 
 async def test_a_deleted_member_keeps_its_row_and_is_gone_for_everybody(db: pg.Db) -> None:
-    await members.add(db, PROGRAM, "mem_1", NewMember(external_id="a"))
+    await members.add(db, RING, PROGRAM, "mem_1", NewMember(external_id="a"))
     await members.delete(db, PROGRAM, "mem_1")
     assert await db.fetchval("SELECT count(*) FROM member") == 1
     assert not await members.exists(db, PROGRAM, "mem_1")
-    assert await members.page(db, PROGRAM, after="", limit=10) == []
+    assert await members.page(db, RING, PROGRAM, after="", limit=10) == []
     for attempt in (
-        members.get(db, PROGRAM, "mem_1"),
+        members.get(db, RING, PROGRAM, "mem_1"),
         members.delete(db, PROGRAM, "mem_1"),
-        members.change(db, PROGRAM, "mem_1", {"name": "B"}),
+        members.change(db, RING, PROGRAM, "mem_1", {"name": "B"}),
     ):
         with pytest.raises(errors.MemberNotFound):
             await attempt
@@ -36,16 +37,16 @@ async def test_a_deleted_member_keeps_its_row_and_is_gone_for_everybody(db: pg.D
 
 async def test_an_upsert_replaces_what_was_known(db: pg.Db) -> None:
     first = NewMember(external_id="a", name="A", attributes={"x": 1})
-    made = await members.upsert(db, PROGRAM, "mem_1", first)
-    again = await members.upsert(db, PROGRAM, "mem_2", NewMember(external_id="a", name="B"))
+    made = await members.upsert(db, RING, PROGRAM, "mem_1", first)
+    again = await members.upsert(db, RING, PROGRAM, "mem_2", NewMember(external_id="a", name="B"))
     assert (again.id, again.name, again.attributes) == (made.id, "B", {})
 
 
 async def test_nothing_belongs_to_a_program_that_does_not_exist(db: pg.Db) -> None:
     new = NewMember(external_id="a")
     for attempt in (
-        members.add(db, "prg_x", "mem_1", new),
-        members.upsert(db, "prg_x", "mem_1", new),
+        members.add(db, RING, "prg_x", "mem_1", new),
+        members.upsert(db, RING, "prg_x", "mem_1", new),
         merchants.add(db, "prg_x", "mrc_1", name="A", external_id=None),
         programs.get(db, "prg_x"),
         programs.change(db, "prg_x", {"name": "A"}),

@@ -8,12 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from core import errors, fields, ids, keyring
+from core import errors, fields, ids
 from db import notifications, pg
 from db.notifications import New
+from tests.conftest import RING
 from tests.db.conftest import PROGRAM, Db
-
-RING = keyring.generate(1_700_000_000_000, bytes(range(keyring.RING_ENTROPY_BYTES)))
 
 
 def new(dedupe_key: str = "otp:1", **changes: Any) -> New:

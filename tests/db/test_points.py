@@ -8,6 +8,7 @@ import pytest
 
 from core import errors, events
 from db import awards, expiry, members, pg, redis
+from tests.conftest import RING
 from tests.db import accounts
 from tests.db.accounts import FREE, MEMBER, NOW_MS, PROGRAM, WHERE, Bank, ask, closing, limited
 
@@ -117,7 +118,7 @@ async def test_an_unknown_member_is_not_found(banked: Bank, op: awards.Op) -> No
 
 
 async def test_a_member_that_only_postgresql_knows_is_awarded(banked: Bank, db: pg.Db) -> None:
-    await members.add(db, PROGRAM, "mem_2", members.NewMember())
+    await members.add(db, RING, PROGRAM, "mem_2", members.NewMember())
     program = limited(budget=10)
     asked = ask("award", 4, member_id="mem_2", program=program)
     assert (await banked.decide(asked)).balance == 4

@@ -10,6 +10,7 @@ import pytest
 from core import errors
 from db import awards, click_rows, decisions, flush, keys, members, pg, programs, rebuild, redis
 from deploy.local.postgres import DatabaseUrls
+from tests.conftest import RING
 from tests.db import accounts
 from tests.db.accounts import MEMBER, NOW_MS, PROGRAM, WHERE, Bank, ask, closing, limited
 
@@ -132,7 +133,7 @@ async def test_markers_live_as_long_as_they_would_have(
 
 
 async def test_deleted_members_stay_out(banked: Bank, flusher: Flusher, db: pg.Db) -> None:
-    await members.add(db, PROGRAM, MEMBER, members.NewMember())
+    await members.add(db, RING, PROGRAM, MEMBER, members.NewMember())
     await banked.decide(ask("award", 50))
     hold = await banked.decide(ask("hold", 20, **EXPIRES))
     await members.delete(db, PROGRAM, MEMBER)

@@ -12,6 +12,7 @@ from core.programs import ProgramSettings
 from db import deliveries, programs, webhooks
 from db.webhooks import Event, NewEndpoint
 from deploy.local.postgres import DatabaseUrls
+from tests.conftest import RING
 from tests.db.conftest import PROGRAM, Db
 
 NOW_MS = 1_768_478_400_000
@@ -25,7 +26,7 @@ def event(number: int = 1, *, program_id: str = PROGRAM, name: str = "award.crea
 
 async def listen(db: Db, endpoint_id: str, *names: str, program_id: str = PROGRAM) -> None:
     new = NewEndpoint(url="https://shop.example/hook", events=list(names))  # type: ignore[arg-type] # checked by msgspec
-    await webhooks.add(db, program_id, endpoint_id, new, SECRET)
+    await webhooks.add(db, RING, program_id, endpoint_id, new, SECRET)
 
 
 async def told(db: Db) -> list[tuple[str, str]]:
@@ -117,8 +118,8 @@ async def test_a_rotation_keeps_the_old_secret_for_a_while(db: Db) -> None:
     await webhooks.queue_events(db, [event()])
     delivery_id = (await tasks_of(db))[0]
     for overlap_hours, secrets in ((24, ["whsec_new", SECRET]), (0, ["whsec_newer"])):
-        await webhooks.rotate(db, PROGRAM, "whk_1", secrets[0], overlap_hours)
-        outgoing = await deliveries.load(db, delivery_id)
+        await webhooks.rotate(db, RING, PROGRAM, "whk_1", secrets[0], overlap_hours)
+        outgoing = await deliveries.load(db, RING, delivery_id)
         assert outgoing is not None
         assert outgoing.secrets == secrets
 
@@ -130,7 +131,7 @@ async def test_another_program_sees_nothing(db: Db) -> None:
     for attempt in (
         webhooks.get(db, OTHER, "whk_1"),
         webhooks.change(db, OTHER, "whk_1", {"state": "disabled"}),
-        webhooks.rotate(db, OTHER, "whk_1", "whsec_x", 0),
+        webhooks.rotate(db, RING, OTHER, "whk_1", "whsec_x", 0),
         webhooks.delete(db, OTHER, "whk_1"),
         webhooks.queue_test(db, OTHER, "whk_1", event()),
     ):

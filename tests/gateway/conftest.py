@@ -24,7 +24,7 @@ from deploy.local.postgres import DatabaseUrls
 from gateway import hot, routes
 from gateway.app import App
 from gateway.dispatch import Dispatch
-from tests import lanes
+from tests import conftest, lanes
 from web.routing import Router
 
 
@@ -35,7 +35,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 Db: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-RING = keyring.generate(1_700_000_000_000, bytes(range(keyring.RING_ENTROPY_BYTES)))
+RING = conftest.RING
 TABLES = ("program", "merchant", "member", "link", "outbox", "idempotency", "webhook_endpoint")
 
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tests.gateway.conftest import Client
+from tests.gateway.conftest import Client, Db
 
 PLANTED = ("Asha Verma", "asha@example.com", "+919812345678", "sesame-street", "m-4711")
 
@@ -29,3 +29,27 @@ async def test_the_logs_tell_nothing_of_a_person(
     token = client.headers["Authorization"].removeprefix("Bearer ")
     for planted in (*PLANTED, token):
         assert planted not in caplog.text
+
+
+async def test_no_table_has_a_person_or_a_secret_in_the_clear(client: Client, db: Db) -> None:
+    name, mail, phone, *_ = PLANTED
+    member = {"name": name, "attributes": {"mail": mail, "p": phone}}
+    made = await client.post("/v1/members", member)
+    await client.patch(f"/v1/members/{made.body['id']}", {"attributes": {"mail": mail}})
+    hook = {"url": "https://shop.example/hook", "events": ["award.created"]}
+    endpoint = await client.post("/v1/webhook-endpoints", hook)
+    stored = await everything(db)
+    assert made.body["id"] in stored
+    for planted in (name, mail, phone, endpoint.body["secret"]):
+        assert planted not in stored
+        assert planted.encode().hex() not in stored
+
+
+async def everything(db: Db) -> str:
+    """All rows of all tables, as text."""
+    tables = await db.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    texts = [
+        await db.fetchval(f"SELECT string_agg(t::text, ' ') FROM {row['tablename']} AS t")
+        for row in tables
+    ]
+    return " ".join(filter(None, texts))

@@ -8,7 +8,7 @@ import pytest
 from core import tasks
 from db import outbox, webhooks
 from gateway.app import App
-from tests.gateway.conftest import Client, Db, bearer, counts, token
+from tests.gateway.conftest import RING, Client, Db, bearer, counts, token
 
 NEW = {"url": "https://shop.example/hook", "events": ["award.created"]}
 PATH = "/v1/webhook-endpoints"
@@ -115,9 +115,11 @@ async def test_a_rotation_shows_the_new_secret_and_keeps_the_old_for_a_while(
     until = dt.datetime.fromisoformat(rotated.body["previous_secret_until"])
     left = until - dt.datetime.now(dt.UTC)
     assert dt.timedelta(hours=1) < left <= dt.timedelta(hours=2)
-    row = await db.fetchrow("SELECT secret, previous_secret FROM webhook_endpoint")
+    row = await db.fetchrow("SELECT *, id AS endpoint_id FROM webhook_endpoint")
     assert row is not None
-    assert tuple(row) == (rotated.body["secret"], made["secret"])
+    assert (row["secret"], row["previous_secret"]) == (None, None)
+    stored = [webhooks.stored_secret(RING, row, name) for name in ("secret", "previous_secret")]
+    assert stored == [rotated.body["secret"], made["secret"]]
     assert (await client.call("POST", f"{PATH}/{made['id']}/rotate-secret")).status == 200
 
 

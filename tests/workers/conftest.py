@@ -12,10 +12,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from core import keyring
 from core.settings import PREFIX, Settings
 from db import pg, redis, webhooks
 from db.webhooks import NewEndpoint
 from deploy.local.postgres import DatabaseUrls
+from tests.conftest import RING
 from tests.workers.receivers import SECRET, Receiver, receiver
 from web.outbound import Outbound
 from workers import loop, relay
@@ -30,12 +32,15 @@ Start = Callable[[str], Awaitable[asyncio.subprocess.Process]]
 
 
 @pytest.fixture
-def settings(database: DatabaseUrls, redis_url: str, queue_url: str) -> Settings:
+def settings(tmp_path: Path, database: DatabaseUrls, redis_url: str, queue_url: str) -> Settings:
+    ring = tmp_path / "keyring.json"
+    ring.write_bytes(keyring.dump(RING))
     return Settings(
         database_url=database.app,
         flush_url=database.flush,
         redis_url=redis_url,
         queue_url=queue_url,
+        keyring_file=str(ring),
         outbound_allow="127.0.0.1",
         webhook_schedule_s="0,5,60",
         webhook_timeout_s=5,
@@ -70,7 +75,7 @@ async def tools(
 ) -> AsyncIterator[Tools]:
     """What the actors of this test work with."""
     outbound = Outbound(allow=settings.outbound_allow)
-    yield Tools(settings, pool, redis_connection, outbound.send)
+    yield Tools(settings, RING, pool, redis_connection, outbound.send)
     await outbound.close()
 
 
@@ -96,7 +101,7 @@ async def endpoint(db: Db, shop: Receiver) -> str:
         PROGRAM,
     )
     new = NewEndpoint(url=shop.url, events=["award.created"])
-    await webhooks.add(db, PROGRAM, ENDPOINT, new, SECRET)
+    await webhooks.add(db, RING, PROGRAM, ENDPOINT, new, SECRET)
     return ENDPOINT
 
 
@@ -136,7 +141,7 @@ def soon_ms() -> int:
 def environment(settings: Settings) -> dict[str, str]:
     names = (
         *("database_url", "flush_url", "redis_url", "queue_url", "outbound_allow"),
-        *("webhook_schedule_s", "webhook_timeout_s", "shutdown_timeout_s"),
+        *("keyring_file", "webhook_schedule_s", "webhook_timeout_s", "shutdown_timeout_s"),
     )
     return {PREFIX + name.upper(): str(getattr(settings, name)) for name in names}
 

@@ -10,6 +10,7 @@ from core import signing
 from core.errors import BadSignature
 from core.http import HttpResponse, OutboundFailed, OutboundRefused, OutboundUnknown
 from db import dead_letters, deliveries, webhooks
+from tests.conftest import RING
 from tests.workers.conftest import PROGRAM, Db, event
 from tests.workers.receivers import SECRET, Receiver
 from workers import jobs, loop
@@ -59,7 +60,7 @@ async def test_an_event_arrives_signed_and_is_done(
 async def test_during_a_rotation_both_secrets_verify(
     db: Db, tools: Tools, endpoint: str, shop: Receiver
 ) -> None:
-    await webhooks.rotate(db, PROGRAM, endpoint, NEW_SECRET, 24)
+    await webhooks.rotate(db, RING, PROGRAM, endpoint, NEW_SECRET, 24)
     await webhooks.queue_events(db, [event()])
     await perform_all(db, tools)
     shop.received[0].verify(SECRET)
@@ -69,7 +70,7 @@ async def test_during_a_rotation_both_secrets_verify(
 async def test_after_the_overlap_only_the_new_secret_verifies(
     db: Db, tools: Tools, endpoint: str, shop: Receiver
 ) -> None:
-    await webhooks.rotate(db, PROGRAM, endpoint, NEW_SECRET, 0)
+    await webhooks.rotate(db, RING, PROGRAM, endpoint, NEW_SECRET, 0)
     await webhooks.queue_events(db, [event()])
     await perform_all(db, tools)
     shop.received[0].verify(NEW_SECRET)

@@ -1,0 +1,236 @@
+"""Bringing sealed columns under the active field key, and the plain ones of 0.1.0 under a seal.
+
+It goes through a column by id, a portion at a time, and replaces a value only if it is still the
+one that was read: it may be killed, repeated, and run beside everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from core import errors, fields
+from core.keyring import KeyRing
+from db import members, sealing, webhooks
+from db.pg import Db
+
+PORTION: Final = 500
+
+# A stored form names its key: 1 version · 1 length · the name. Answers of requests with a key are
+# not resealed, because they live for a day.
+USED: Final = """
+SELECT place, convert_from(substr(stored, 3, get_byte(stored, 1)), 'UTF8') AS key,
+       count(*) AS how_many
+  FROM (
+    SELECT 'member.profile' AS place, profile AS stored FROM member
+    UNION ALL SELECT 'webhook_endpoint.secret', sealed_secret FROM webhook_endpoint
+    UNION ALL SELECT 'webhook_endpoint.secret', sealed_previous_secret FROM webhook_endpoint
+    UNION ALL SELECT 'idempotency.answer', answer FROM idempotency WHERE get_byte(answer, 0) = 1
+    UNION ALL SELECT 'notification.address', address FROM notification
+    UNION ALL SELECT 'notification.variables', variables FROM notification
+  ) AS value
+ WHERE stored IS NOT NULL
+ GROUP BY place, key ORDER BY place, key
+"""
+
+PROFILES: Final = """
+SELECT id, profile AS stored FROM member
+ WHERE id > $1 AND substr(profile, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_PROFILES: Final = """
+UPDATE member SET profile = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE member.id = item.id AND profile = item.stored
+"""
+SECRETS: Final = """
+SELECT id, sealed_secret AS stored FROM webhook_endpoint
+ WHERE id > $1 AND substr(sealed_secret, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_SECRETS: Final = """
+UPDATE webhook_endpoint SET sealed_secret = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE webhook_endpoint.id = item.id AND sealed_secret = item.stored
+"""
+PREVIOUS_SECRETS: Final = """
+SELECT id, sealed_previous_secret AS stored FROM webhook_endpoint
+ WHERE id > $1 AND substr(sealed_previous_secret, 1, octet_length($2::bytea)) <> $2
+ ORDER BY id LIMIT $3
+"""
+SET_PREVIOUS_SECRETS: Final = """
+UPDATE webhook_endpoint SET sealed_previous_secret = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE webhook_endpoint.id = item.id AND sealed_previous_secret = item.stored
+"""
+ADDRESSES: Final = """
+SELECT id, address AS stored FROM notification
+ WHERE id > $1 AND substr(address, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_ADDRESSES: Final = """
+UPDATE notification SET address = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE notification.id = item.id AND address = item.stored
+"""
+VARIABLES: Final = """
+SELECT id, variables AS stored FROM notification
+ WHERE id > $1 AND substr(variables, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_VARIABLES: Final = """
+UPDATE notification SET variables = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE notification.id = item.id AND variables = item.stored
+"""
+
+PLAIN: Final = """
+SELECT (SELECT count(*) FROM member WHERE name IS NOT NULL OR attributes <> '{}')
+     + (SELECT count(*) FROM webhook_endpoint
+         WHERE secret IS NOT NULL OR previous_secret IS NOT NULL)
+"""
+PLAIN_MEMBERS: Final = """
+SELECT id, name, attributes, profile FROM member
+ WHERE id > $1 AND (name IS NOT NULL OR attributes <> '{}') ORDER BY id LIMIT $2
+"""
+SEAL_MEMBERS: Final = """
+UPDATE member SET profile = item.sealed, name = NULL, attributes = '{}'
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
+       AS item (id, name, attributes, stored, sealed)
+ WHERE member.id = item.id AND member.name IS NOT DISTINCT FROM item.name
+   AND member.attributes = item.attributes::jsonb
+   AND member.profile IS NOT DISTINCT FROM item.stored
+"""
+PLAIN_SECRETS: Final = """
+SELECT id, secret, previous_secret FROM webhook_endpoint
+ WHERE id > $1 AND (secret IS NOT NULL OR previous_secret IS NOT NULL) ORDER BY id LIMIT $2
+"""
+SEAL_SECRETS: Final = """
+UPDATE webhook_endpoint
+   SET sealed_secret = coalesce(sealed_secret, item.secret), secret = NULL,
+       sealed_previous_secret = coalesce(sealed_previous_secret, item.previous_secret),
+       previous_secret = NULL
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
+       AS item (id, plain_secret, plain_previous_secret, secret, previous_secret)
+ WHERE webhook_endpoint.id = item.id
+   AND webhook_endpoint.secret IS NOT DISTINCT FROM item.plain_secret
+   AND webhook_endpoint.previous_secret IS NOT DISTINCT FROM item.plain_previous_secret
+"""
+
+
+class Column(NamedTuple):
+    """A sealed column: `name` is what its values are sealed for, `stale` finds those that are not
+    under a key, `replace` puts others in their place."""
+
+    name: str
+    stale: str
+    replace: str
+
+
+COLUMNS: Final = (
+    Column("member.profile", PROFILES, SET_PROFILES),
+    Column("webhook_endpoint.secret", SECRETS, SET_SECRETS),
+    Column("webhook_endpoint.secret", PREVIOUS_SECRETS, SET_PREVIOUS_SECRETS),
+    Column("notification.address", ADDRESSES, SET_ADDRESSES),
+    Column("notification.variables", VARIABLES, SET_VARIABLES),
+)
+
+
+class Use(NamedTuple):
+    """How many values of a column are sealed with a key."""
+
+    place: str
+    key: str
+    how_many: int
+
+
+async def used(db: Db) -> list[Use]:
+    """Which keys the stored values need."""
+    return [Use(*row) for row in await db.fetch(USED)]
+
+
+async def stale(db: Db, ring: KeyRing) -> int:
+    """How many values `run` has to bring under the active key."""
+    resealed = {column.name for column in COLUMNS}
+    return int(await db.fetchval(PLAIN)) + sum(
+        use.how_many
+        for use in await used(db)
+        if use.key != ring.active_field and use.place in resealed
+    )
+
+
+async def run(db: Db, ring: KeyRing, progress: Callable[[int], object]) -> int:
+    """Seal what is plain, reseal what is under another key than the active one; how many were.
+
+    `progress` is told after each portion. Conflict before the post phase of the migration; BadField
+    for a value that no key of the ring opens, which leaves the portions before it done.
+    """
+    if not await sealing.is_sealing(db):
+        raise errors.Conflict(
+            "the old code may still run: first `stampgate migrate --phase post`, then this"
+        )
+    done = 0
+    for portions in (_seal_members, _seal_secrets):
+        after = ""
+        while found := await portions(db, ring, after):
+            after, done = found[-1], done + len(found)
+            progress(done)
+    for column in COLUMNS:
+        after = ""
+        while found := await _reseal(db, ring, column, after):
+            after, done = found[-1], done + len(found)
+            progress(done)
+    return done
+
+
+async def _reseal(db: Db, ring: KeyRing, column: Column, after: str) -> list[str]:
+    rows = await db.fetch(column.stale, after, fields.prefix(ring), PORTION)
+    sealed = [
+        sealing.seal(
+            ring,
+            sealing.unseal(ring, row["stored"], column.name, row["id"]),
+            column.name,
+            row["id"],
+        )
+        for row in rows
+    ]
+    found = [row["id"] for row in rows]
+    if found:
+        await db.execute(column.replace, found, [row["stored"] for row in rows], sealed)
+    return found
+
+
+async def _seal_members(db: Db, ring: KeyRing, after: str) -> list[str]:
+    rows = await db.fetch(PLAIN_MEMBERS, after, PORTION)
+    found = [row["id"] for row in rows]
+    if found:
+        await db.execute(
+            SEAL_MEMBERS,
+            found,
+            [row["name"] for row in rows],
+            [row["attributes"] for row in rows],
+            [row["profile"] for row in rows],
+            # What was sealed while both were written is as new as the plain form.
+            [
+                row["profile"]
+                or members.sealed(
+                    ring, row["id"], row["name"], msgspec.json.decode(row["attributes"])
+                )
+                for row in rows
+            ],
+        )
+    return found
+
+
+async def _seal_secrets(db: Db, ring: KeyRing, after: str) -> list[str]:
+    rows = await db.fetch(PLAIN_SECRETS, after, PORTION)
+    found = [row["id"] for row in rows]
+    plain = [[row[name] for row in rows] for name in ("secret", "previous_secret")]
+    sealed = [
+        [
+            text and webhooks.sealed_secret(ring, endpoint_id, text)
+            for endpoint_id, text in zip(found, texts, strict=True)
+        ]
+        for texts in plain
+    ]
+    if found:
+        await db.execute(SEAL_SECRETS, found, *plain, *sealed)
+    return found
