@@ -29,6 +29,7 @@ from web import problem, proxies, routing, server
 T = TypeVar("T")
 
 ACQUIRE_TIMEOUT_S: Final = 5.0
+ANONYMOUS_BODY_MAX: Final = 16_384
 # What PostgreSQL answers when it cannot do the work now; nothing of the transaction remains.
 NOT_NOW: Final = (
     *pg.CONNECTION_ERRORS,
@@ -143,9 +144,10 @@ Call: TypeAlias = routing.Call[App, Caller]
 
 
 async def read(call: Call) -> bytes:
-    """The request's body, or BodyTooLarge."""
-    limit = call.route.body_limit or call.app.settings.body_limit_bytes
-    return await server.read_body(call.request, limit)
+    """The request's body, or BodyTooLarge; who has no credential may say little."""
+    route, largest = call.route, call.app.settings.body_limit_bytes
+    usual = largest if route.scope is not None else min(largest, ANONYMOUS_BODY_MAX)
+    return await server.read_body(call.request, route.body_limit or usual)
 
 
 async def read_as(call: Call, decoder: msgspec.json.Decoder[T]) -> T:

@@ -6,7 +6,9 @@ Redis away nobody signs in, since nothing else would stop who guesses.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import AsyncIterator
 from typing import Final
 
 from core import errors
@@ -17,6 +19,26 @@ from gateway.app import App
 from web import metrics
 
 SIGN_IN: Final = "sign-in"
+
+
+@contextlib.asynccontextmanager
+async def attempt(
+    app: App, account_hash: bytes, address: str, *failures: type[errors.StampgateError]
+) -> AsyncIterator[None]:
+    """Check a password or a code in here; an error of `failures` says that it was wrong.
+
+    Raises as `check_sign_in` and `sign_in_failed`.
+    """
+    await check_sign_in(app, account_hash, address)
+    try:
+        yield
+    except failures:
+        await sign_in_failed(app, account_hash, address)
+        raise
+    except BaseException:
+        await sign_in_succeeded(app, account_hash)
+        raise
+    await sign_in_succeeded(app, account_hash)
 
 
 async def check_sign_in(app: App, account_hash: bytes, address: str) -> None:
