@@ -8,6 +8,7 @@ where the event was decided instead, so that a reversal finds its partition with
 
 from __future__ import annotations
 
+import functools
 import zlib
 from typing import Final, Literal, NamedTuple
 
@@ -103,9 +104,24 @@ def link_bits(link_id: str) -> int:
 
 def event_id(kind: Kind, event: EventRef) -> str:
     """The id of a points event; OverflowError when a part does not fit its bits."""
-    if event.partition >> 12 or event.generation >> 22 or event.sequence >> 40:
+    sequence = event.sequence
+    if sequence >> 40:
         raise OverflowError(f"{event} does not fit an id")
-    return _typeid(kind, event.ms, event.partition, event.generation << 40 | event.sequence)
+    # 40 bits are the last eight characters. Awards of one moment and partition share the rest.
+    return (
+        _before_sequence(kind, event.ms, event.partition, event.generation)
+        + base32.PAIRS[sequence >> 30]
+        + base32.PAIRS[(sequence >> 20) & 1023]
+        + base32.PAIRS[(sequence >> 10) & 1023]
+        + base32.PAIRS[sequence & 1023]
+    )
+
+
+@functools.lru_cache(4096)
+def _before_sequence(kind: Kind, ms: int, partition: int, generation: int) -> str:
+    if partition >> 12 or generation >> 22:
+        raise OverflowError(f"partition {partition}, generation {generation} do not fit an id")
+    return _typeid(kind, ms, partition, generation << 40)[:-8]
 
 
 def parse_event_id(text: str, kind: Kind) -> EventRef:

@@ -22,6 +22,7 @@ Op = Literal["award", "reverse", "spend", "hold", "capture", "release", "expire"
 HASH_BYTES: Final = 16
 # Others may use up what was leased for this award; when PostgreSQL has no more it says so.
 TRIES: Final = 8
+CLOSING: Final = frozenset({"capture", "release", "expire"})
 TYPES: Final[dict[Op, Type]] = {
     "award": "award",
     "reverse": "reversal",
@@ -78,6 +79,11 @@ class Event(NamedTuple):
 def place(state: points.Points, ask: Ask, now_ms: int) -> asyncio.Future[decisions.Outcome]:
     """Put the question into the turn's call; raises and fails as `Points.submit`."""
     return state.submit(ask.where, _item(ask, now_ms))
+
+
+def place_for(state: points.Points, ask: Ask, now_ms: int, waiter: points.Waiter) -> None:
+    """`place` for somebody who is told at once, without a future and a turn of the loop."""
+    state.place(ask.where, _item(ask, now_ms), waiter)
 
 
 async def settle(
@@ -167,36 +173,23 @@ def _item(ask: Ask, now_ms: int) -> decisions.Item:
         hashlib.blake2b(events.encode(said), digest_size=HASH_BYTES).digest() if ask.key else b""
     )
     facts = events.PointsFacts(
-        type=TYPES[ask.op],
-        caller=ask.caller,
-        idempotency_key=ask.key,
-        body_hash=body_hash,
-        reason=ask.reason,
-        reference=ask.reference,
-        occurred_at_ms=now_ms if ask.occurred_at_ms is None else ask.occurred_at_ms,
-        recorded_at_ms=now_ms,
-        related=ask.related or None,
-        expires_at_ms=expires_at_ms,
-    )
-    is_closing = ask.op in {"capture", "release", "expire"}
+        TYPES[ask.op], ask.caller, ask.key, body_hash, ask.reason, ask.reference,
+        now_ms if ask.occurred_at_ms is None else ask.occurred_at_ms, now_ms,
+        ask.related or None, expires_at_ms,
+    )  # fmt: skip
+    is_closing = ask.op in CLOSING
     account = (
         ask.program.id
         if is_closing
         else events.account_field(ask.program.id, ask.member_id, ask.unit)
     )
-    item = decisions.Item(
-        op=ask.op,
-        account=account,
-        amount=ask.amount,
-        body_hash=body_hash,
-        facts=events.encode(facts),
-        marker=keys.award_scope(
-            ask.program.id, ask.caller, ask.related if is_closing else ask.member_id, ask.key
-        ),
-        at_ms=now_ms,
-        related=ask.related,
-        bound=expires_at_ms or ask.bound,
+    marker = keys.award_scope(
+        ask.program.id, ask.caller, ask.related if is_closing else ask.member_id, ask.key
     )
+    item = decisions.Item(
+        ask.op, account, ask.amount, body_hash, events.encode(facts), marker, now_ms,
+        ask.related, expires_at_ms or ask.bound,
+    )  # fmt: skip
     return _limited(item, ask, now_ms) if ask.op == "award" else item
 
 

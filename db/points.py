@@ -11,7 +11,7 @@ import asyncio
 import collections
 import contextlib
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,16 +25,32 @@ STALE_TRIES: Final = 3
 CALLS_OUT_MAX: Final = 2
 
 
+class Waiter(Protocol):
+    """Who is told what was decided: a future, or what behaves like one and raises nothing."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def set_result(self, result: Outcome, /) -> None:
+        """The script's answer."""
+        ...
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Why there is none."""
+        ...
+
+
 class _Waiting(NamedTuple):
     item: Item
-    future: asyncio.Future[Outcome]
+    waiter: Waiter
 
 
 class _Partition:
     """What this process knows of a partition, and what waits for it."""
 
     __slots__ = (
-        *("calls_out", "generation", "is_known", "number", "queue"),
+        *("calls_out", "generation", "is_dirty", "is_known", "keys", "markers", "number", "queue"),
         *("seen", "sent_at", "stale_tries"),
     )
 
@@ -42,6 +58,10 @@ class _Partition:
         self.number = number
         self.generation = -1
         self.is_known = False
+        self.is_dirty = False
+        # The keys of a call at this generation, and what its markers begin with.
+        self.keys: list[str | bytes] = []
+        self.markers = b""
         self.seen = 0
         self.queue: collections.deque[_Waiting] = collections.deque()
         self.calls_out = 0
@@ -74,14 +94,18 @@ class Points:
     def submit(self, partition: int, item: Item) -> asyncio.Future[Outcome]:
         """Queue an item for the next call. Raises OverCapacity; the future fails with
         Unavailable, NotOpen (nothing happened) or OutcomeUnknown."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self.place(partition, item, future)
+        return future
+
+    def place(self, partition: int, item: Item, waiter: Waiter) -> None:
+        """`submit` for a waiter of the caller's."""
         if self._waiting >= self._settings.award_pending_max:
             raise errors.OverCapacity
-        future: asyncio.Future[Outcome] = self._loop.create_future()
         state = self._partitions[partition]
-        state.queue.append(_Waiting(item, future))
+        state.queue.append(_Waiting(item, waiter))
         self._waiting += 1
         self._wake(state)
-        return future
 
     async def open_accounts(self, program_id: str, member_ids: Iterable[str]) -> None:
         """Open the accounts of members at zero; ones that exist keep their balance."""
@@ -198,9 +222,12 @@ class Points:
         state.is_known = True
         if generation != state.generation:
             state.generation, state.seen = generation, 0
+            state.keys = keys.award_state(state.number, generation)
+            state.markers = keys.award_marker(state.number, generation, b"")
 
     def _wake(self, state: _Partition) -> None:
-        if state.calls_out < CALLS_OUT_MAX and state not in self._dirty:
+        if state.calls_out < CALLS_OUT_MAX and not state.is_dirty:
+            state.is_dirty = True
             self._dirty.append(state)
             if not self._is_armed:
                 self._is_armed = True
@@ -210,6 +237,7 @@ class Points:
         self._is_armed = False
         dirty, self._dirty = self._dirty, []
         for state in dirty:
+            state.is_dirty = False
             if not state.is_known:
                 state.calls_out += 1
                 task = self._loop.create_task(self._refresh_then_send(state))
@@ -268,22 +296,20 @@ class Points:
             self._wake(state)
 
     def _pack(self, state: _Partition, items: list[Item]) -> tuple[list[str | bytes], list[Any]]:
-        number, generation = state.number, state.generation
-        call_keys = keys.award_state(number, generation)
-        call_keys.extend(keys.award_marker(number, generation, item.marker) for item in items)
+        call_keys = state.keys + [state.markers + item.marker for item in items]
         positions: dict[str, int] = {"": 0}
         arguments: list[Any] = [
-            generation, state.seen, self._settings.stream_high_water,
+            state.generation, state.seen, self._settings.stream_high_water,
             self._settings.idempotency_ttl_s * 1000, self._redis.run_id, len(items),
         ]  # fmt: skip
         for item in items:
             if item.day not in positions:
-                call_keys.append(keys.award_limits(number, generation, item.day))
+                call_keys.append(keys.award_limits(state.number, state.generation, item.day))
                 positions[item.day] = len(call_keys)
             arguments += (
-                item.op, item.account, item.amount, item.body_hash, item.facts, item.related,
-                item.bound, positions[item.day], item.limit, item.interval_ms,
-                1 if item.has_budget else 0, item.at_ms,
+                item.op, item.account, item.amount, item.body_hash, item.facts, item.at_ms,
+                f"{item.bound} {item.related}" if item.bound or item.related else "",
+                _rules(item, positions[item.day]),
             )  # fmt: skip
         return call_keys, arguments
 
@@ -305,12 +331,14 @@ class Points:
         if verdict == b"DONE":
             state.stale_tries = 0
             self._waiting -= len(batch)
-            for waiting, (status, text) in zip(batch, reply[1:], strict=True):
-                self.outcomes[waiting.item.op, status] += 1
-                if status == DONE:
-                    state.seen = max(state.seen, int(text.split(b" ", 2)[1]))
-                if not waiting.future.done():
-                    waiting.future.set_result(Outcome(status, text))
+            decided = reply[1:]
+            last = next((text for status, text in reversed(decided) if status == DONE), None)
+            if last is not None:
+                state.seen = max(state.seen, int(last.split(b" ", 2)[1]))
+            for (item, waiter), (status, text) in zip(batch, decided, strict=True):
+                self.outcomes[item.op, status] += 1
+                if not waiter.done():
+                    waiter.set_result(Outcome(status, text))
         elif verdict == b"STALE" and state.stale_tries < STALE_TRIES:
             state.stale_tries += 1
             self._enter(state, int(reply[1]))
@@ -333,5 +361,12 @@ class Points:
     def _fail(self, batch: list[_Waiting], error: BaseException) -> None:
         self._waiting -= len(batch)
         for waiting in batch:
-            if not waiting.future.done():
-                waiting.future.set_exception(error)
+            if not waiting.waiter.done():
+                waiting.waiter.set_exception(error)
+
+
+def _rules(item: Item, limit_position: int) -> str:
+    """The rules that limit an award, as the script reads them; empty when there are none."""
+    if not limit_position and not item.interval_ms and not item.has_budget:
+        return ""
+    return f"{limit_position} {item.limit} {item.interval_ms} {int(item.has_budget)}"

@@ -33,10 +33,12 @@ def key_of(call: Call) -> str | None:
 
 def checked_key(value: str) -> str:
     """The Idempotency-Key of a header's value; IdempotencyKeyInvalid."""
+    if _BARE.fullmatch(value):
+        return value
     quoted = _QUOTED.fullmatch(value)
-    if not (quoted or _BARE.fullmatch(value)):
+    if quoted is None:
         raise errors.IdempotencyKeyInvalid
-    return quoted[1] if quoted else value
+    return quoted[1]
 
 
 async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]]) -> web.Response:

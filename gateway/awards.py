@@ -11,7 +11,7 @@ from aiohttp import web
 
 from core import errors, ids
 from core.programs import Amount, Program
-from db import awards, decisions
+from db import awards, decisions, keys
 from gateway import answers, bulk, lookups
 from gateway.app import App, Call, read
 from web import problem
@@ -216,18 +216,12 @@ async def _find(call: Call, award_id: str) -> awards.Event:
 
 def draft(program: Program, caller: str, key: str, new: NewAward, now_ms: int) -> awards.Ask:
     """What a new award asks to be decided; InvalidRequest."""
+    occurred_at_ms = None if new.occurred_at is None else _occurred(new.occurred_at, now_ms)
+    where = ids.partition_of(program.id, new.member, keys.AWARD_PARTITIONS)
     return awards.Ask(
-        op="award",
-        program=program,
-        caller=caller,
-        key=key,
-        unit=new.kind,
-        amount=new.amount,
-        member_id=new.member,
-        reason=new.reason,
-        reference=new.reference,
-        occurred_at_ms=None if new.occurred_at is None else _occurred(new.occurred_at, now_ms),
-    )
+        "award", program, caller, key, new.kind, new.amount, new.member, where, new.reason,
+        new.reference, occurred_at_ms,
+    )  # fmt: skip
 
 
 def _occurred(at: dt.datetime, now_ms: int) -> int:

@@ -59,7 +59,7 @@ class Dispatch:
         )
 
 
-def refusal(error: Exception, name: str) -> web.Response:
+def refusal(error: BaseException, name: str) -> web.Response:
     """The answer to a refusal, or to a fault of ours, which is logged and answered as a bare 500.
 
     `name` is the request's id.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -54,86 +53,110 @@ class _Parts(NamedTuple):
     body: bytes
 
 
-class _Order(NamedTuple):
-    """A request that is being answered."""
+class _Known(NamedTuple):
+    """A head that was seen before, and the request id that it asks for."""
 
-    connection: FastLane
-    name: str
-    started: float
+    headers: CIMultiDict[str]
+    name: str | None
+
+
+class _Order:
+    """A request that is being answered: the waiter of its award (`points.Waiter`)."""
+
+    __slots__ = ("ask", "connection", "hot", "name", "now_ms", "started")
+
+    ask: decided.Ask
+
+    def __init__(self, hot: Hot, connection: FastLane, name: str, started: float) -> None:
+        self.hot = hot
+        self.connection = connection
+        self.name = name
+        self.started = started
+        self.now_ms = hot.app.now_ms()
+
+    def done(self) -> bool:
+        """Whether it was answered: nobody else answers it."""
+        return False
+
+    def set_result(self, outcome: Outcome, /) -> None:
+        """Redis has decided."""
+        self.hot.settle(self, outcome)
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Redis has not, or nobody knows."""
+        self.hot.refuse(self, error)
 
 
 class Hot:
     """Takes the plain awards of one process."""
 
     def __init__(self, app: App, requests: metrics.Requests) -> None:
-        self._app = app
+        self.app: Final = app
         self._requests = requests
-        self._heads: dict[bytes, CIMultiDict[str]] = {}
+        self._heads: dict[bytes, _Known] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, connection: FastLane, chunk: bytes) -> bool:
         """Take a chunk that is one plain request for an award."""
         started = time.perf_counter()
         parts = _parts(chunk)
-        headers = None if parts is None else self._headers(parts.head)
-        if parts is None or headers is None:
+        known = None if parts is None else self._known(parts.head)
+        if parts is None or known is None:
             return False
-        order = _Order(connection, request_id.assign(headers), started)
-        now_ms = self._app.now_ms()
+        order = _Order(self, connection, known.name or request_id.fresh(), started)
         try:
-            ask = self._ask(headers, parts, now_ms)
+            ask = self._ask(known.headers, parts, order.now_ms)
             if ask is None:
                 return False
-            placed = decided.place(self._app.points, ask, now_ms)
+            order.ask = ask
+            decided.place_for(self.app.points, ask, order.now_ms, order)
         except Exception as error:  # noqa: BLE001 - `refusal` logs it
-            self._refuse(order, error)
+            self.refuse(order, error)
             return True
         connection.begin()
-        placed.add_done_callback(partial(self._answered, order, ask, now_ms))
         return True
 
     def _ask(self, headers: CIMultiDict[str], parts: _Parts, now_ms: int) -> decided.Ask | None:
         """What is asked, or None when the program must be read first; raises the refusals."""
-        app = self._app
+        app = self.app
         caller = auth.authenticate(app.verifier, headers, awards.CREATE.scope, now_ms // 1000)
         key = answers.checked_key(parts.key)
-        new = problem.decode(awards.decoder, parts.body)
+        # The required members and their texts need ten quotes, so none of them stands twice.
+        is_checked = parts.body.count(b'"') <= 10 and b"\\" not in parts.body
+        new = problem.decode(awards.decoder, parts.body, is_checked=is_checked)
         program = app.rules.known(caller.program_id)
         if program is None:
             return None
         return awards.draft(program, caller.subject, key, new, now_ms)
 
-    def _answered(
-        self, order: _Order, ask: decided.Ask, now_ms: int, placed: asyncio.Future[Outcome]
-    ) -> None:
-        """Redis has decided; only what it does not know needs a task, and PostgreSQL."""
+    def settle(self, order: _Order, outcome: Outcome) -> None:
+        """Answer what was decided; only what Redis does not know needs a task, and PostgreSQL."""
         try:
-            outcome = placed.result()
             if outcome.status in {UNKNOWN_MEMBER, BUDGET}:
-                task = asyncio.create_task(self._settle(order, ask, now_ms, placed))
+                task = asyncio.create_task(self._ask_postgres(order, outcome))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
                 return
-            self._accept(order, ask, outcome.decision())
+            self._accept(order, outcome.decision())
         except Exception as error:  # noqa: BLE001 - `refusal` logs it
-            self._refuse(order, error)
+            self.refuse(order, error)
 
-    async def _settle(
-        self, order: _Order, ask: decided.Ask, now_ms: int, placed: asyncio.Future[Outcome]
-    ) -> None:
+    async def _ask_postgres(self, order: _Order, outcome: Outcome) -> None:
+        placed: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        placed.set_result(outcome)
         try:
-            decision = await awards.settled(self._app, ask, now_ms, placed)
-            self._accept(order, ask, decision)
+            decision = await awards.settled(self.app, order.ask, order.now_ms, placed)
+            self._accept(order, decision)
         except Exception as error:  # noqa: BLE001 - `refusal` logs it
-            self._refuse(order, error)
+            self.refuse(order, error)
 
-    def _accept(self, order: _Order, ask: decided.Ask, decision: Decision) -> None:
-        body = _encode(awards.award(ask, decision))
+    def _accept(self, order: _Order, decision: Decision) -> None:
+        body = _encode(awards.award(order.ask, decision))
         replayed = _REPLAYED if decision.is_replay else b""
         order.connection.answer(_CREATED % (replayed, order.name.encode("ascii"), len(body)), body)
         self._count(order, awards.CREATE.status)
 
-    def _refuse(self, order: _Order, error: Exception) -> None:
+    def refuse(self, order: _Order, error: BaseException) -> None:
         """Answer the refusal, or the fault of ours, which the logs shall find by the request."""
         token = request_id.current.set(order.name)
         response = dispatch.refusal(error, order.name)
@@ -144,17 +167,18 @@ class Hot:
     def _count(self, order: _Order, status: int) -> None:
         self._requests.add(awards.CREATE.name, status, time.perf_counter() - order.started)
 
-    def _headers(self, head: bytes) -> CIMultiDict[str] | None:
-        """The headers of a head without the lines that vary; None when it is not plain."""
+    def _known(self, head: bytes) -> _Known | None:
+        """What a head without the lines that vary says; None when it is not plain."""
         known = self._heads.get(head)
         if known is not None:
             return known
         headers = fastlane.plain_headers(head)
         if headers is None:
             return None
-        named = CIMultiDict(
+        texts = CIMultiDict(
             (name.decode("ascii"), value.decode("ascii")) for name, value in headers.items()
         )
+        named = _Known(texts, request_id.given(texts))
         if len(head) <= HEAD_REMEMBERED_MAX:
             if len(self._heads) >= HEADS_MAX:
                 self._heads.clear()

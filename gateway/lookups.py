@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
@@ -15,8 +16,9 @@ T = TypeVar("T")
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
+@functools.lru_cache(1024)
 def moment(ms: int) -> dt.datetime:
-    """Unix milliseconds as a moment."""
+    """Unix milliseconds as a moment; many awards share one."""
     return EPOCH + dt.timedelta(milliseconds=ms)
 
 

@@ -213,6 +213,8 @@ def _taken_apart(answer: bytes, mask: Callable[[bytes], bytes]) -> tuple[bytes, 
     status, *headers = head.split(b"\r\n")
     kept = sorted(mask(line) for line in headers if not line.startswith(b"Date: "))
     assert len(kept) == len(headers) - 1, "an answer has one Date"
+    if body:
+        assert b"Content-Length: %d" % len(body) in headers
     return status, kept, mask(body)
 
 

@@ -22,7 +22,15 @@ _number: Final = itertools.count(1)
 
 def assign(headers: Mapping[str, str]) -> str:
     """The id that the client sent, if it is sane; else a new one."""
-    given = headers.get("X-Request-Id") or headers.get(HEADER)
-    if given is not None and _is_sane(given):
-        return given
+    return given(headers) or fresh()
+
+
+def given(headers: Mapping[str, str]) -> str | None:
+    """The id that the client sent, if it is sane."""
+    name = headers.get("X-Request-Id") or headers.get(HEADER)
+    return name if name is not None and _is_sane(name) else None
+
+
+def fresh() -> str:
+    """A new id."""
     return f"{_prefix}-{next(_number):x}"

@@ -1,46 +1,55 @@
--- Award: the member's day, the interval between stamps, the program's leased budget, the balance.
--- `bound` is unused; the limit hash's field is the account field.
-function ops.award(item)
-    local before = balances.number(item.field)
-    if not before then return UNKNOWN end
-    if before + held(item.field) + item.amount >= LARGEST then return OVERFLOW end
-    local day, used
-    if item.limit_position > 0 then
-        day = limit_hash(item.limit_position)
-        used = day.number(item.field) or 0
-        if item.limit >= 0 and used + item.amount > item.limit then
-            return LIMIT, text(math.max(0, item.limit - used))
+-- Awards, and what rules say of them: the member's day, the interval between stamps, the leased
+-- budget. The limit hash's field is the account field.
+local limited
+if has_rules then
+    last_stamps, leases, limits = overlay(KEYS[7]), overlay(KEYS[8]), {}
+
+    local function limit_hash(position)
+        local hash = limits[position]
+        if not hash then
+            hash = overlay(KEYS[position])
+            limits[position] = hash
         end
+        return hash
     end
-    if item.interval > 0 then
-        local last = last_stamps.number(item.field)
-        if last and item.now - last < item.interval then
-            return INTERVAL, text(item.interval - item.now + last)
+
+    -- Returns a refusal, or nothing and has staged its effects.
+    function limited(item)
+        local position, limit, interval, budget = string.match(item.rules, '^(%d+) (-?%d+) (%d+) (%d)$')
+        limit, interval = tonumber(limit), tonumber(interval)
+        local day, used
+        if position ~= '0' then
+            day = limit_hash(tonumber(position))
+            used = number(day, item.field) or 0
+            if limit >= 0 and used + item.amount > limit then
+                return LIMIT, text(math.max(0, limit - used))
+            end
         end
+        if interval > 0 then
+            local last = number(last_stamps, item.field)
+            if last and item.now - last < interval then
+                return INTERVAL, text(interval - item.now + last)
+            end
+        end
+        if budget == '1' then
+            local program = string.match(item.field, '^[^:]*') .. string.sub(item.field, -2)
+            local lease = number(leases, program) or 0
+            if lease < item.amount then return BUDGET, text(lease) end
+            put(leases, program, lease - item.amount)
+        end
+        if day then put(day, item.field, used + item.amount) end
+        if interval > 0 then put(last_stamps, item.field, item.now) end
     end
-    local program = string.match(item.field, '^[^:]*') .. string.sub(item.field, -2)
-    local lease
-    if item.budget then
-        lease = leases.number(program) or 0
-        if lease < item.amount then return BUDGET, text(lease) end
-    end
-    if day then day.set(item.field, text(used + item.amount)) end
-    if item.interval > 0 then last_stamps.set(item.field, text(item.now)) end
-    if lease then leases.set(program, text(lease - item.amount)) end
-    balances.set(item.field, text(before + item.amount))
-    return DONE, item.amount, 0, item.field
 end
 
--- Reversal of an award, in whole (amount 0) or in part; it may take the balance below zero.
--- `related` is the award, `bound` its amount.
-function ops.reverse(item)
-    local before = balances.number(item.field)
+function ops.award(item)
+    local before = number(balances, item.field)
     if not before then return UNKNOWN end
-    local already = reversed.number(item.related) or 0
-    local amount = item.amount > 0 and item.amount or item.bound - already
-    if amount <= 0 or already + amount > item.bound then return EXCEEDED, text(item.bound - already) end
-    if before - amount <= -LARGEST then return OVERFLOW end
-    reversed.set(item.related, text(already + amount))
-    balances.set(item.field, text(before - amount))
-    return DONE, amount, 0, item.field
+    if before + held(item.field) + item.amount >= LARGEST then return OVERFLOW end
+    if item.rules ~= '' then
+        local refusal, detail = limited(item)
+        if refusal then return refusal, detail end
+    end
+    put(balances, item.field, before + item.amount)
+    return DONE, item.amount, 0, item.field
 end

@@ -9,9 +9,10 @@
 --       3 stream high water (entries)   4 marker ttl (ms)
 --       5 run id of the server, as the caller knows it: a head that was opened on another run is
 --         closed, until the flusher has looked whether anything was lost
---       6 n, items; then 12 an item: operation, account field, amount, body hash (16 bytes), facts (msgpack),
---       related id, bound, position of the limit hash (0: none), limit a day, interval (ms), budget 0|1,
---       the time it was asked (ms), which its id carries
+--       6 n, items; then 8 an item: operation, account field, amount, body hash (16 bytes),
+--         facts (msgpack), the time it was asked (ms), which its id carries; 'bound related' or '';
+--         'position limit interval budget' of an award that rules limit, else '': the position of
+--         the limit hash (0: none), the limit a day, the interval (ms), budget 0|1
 -- Returns {'CLOSED'} | {'STALE', generation} | {'ROLLED_BACK', sequence} | {'FULL'}, having done
 --       nothing, or {'DONE', {status, text}…}; text of statuses 0 and 1 is
 --       'generation sequence balance time amount remainder account'
@@ -29,59 +30,63 @@ local LARGEST = 9007199254740992 -- 2^53: beyond it Lua's numbers skip integers
 
 local function text(number) return string.format('%.0f', number) end
 
--- An overlay over one hash: what this batch has changed is seen by its later items.
-local function overlay(key)
-    local known, changed = {}, {}
-    local hash = {}
-    function hash.get(field)
-        local value = known[field]
-        if value == nil then
-            value = redis.call('HGET', key, field)
-            known[field] = value
+-- What is known of one hash, and what this batch has changed in it: its later items see that.
+local function overlay(key) return {key = key, known = {}, changed = {}} end
+
+local function get(hash, field)
+    local value = hash.known[field]
+    if value == nil then
+        value = redis.call('HGET', hash.key, field)
+        hash.known[field] = value
+    end
+    return value
+end
+
+local function number(hash, field)
+    local value = get(hash, field)
+    return value and tonumber(value)
+end
+
+-- A value of false removes the field.
+local function put(hash, field, value)
+    hash.known[field] = value
+    hash.changed[field] = value
+end
+
+local function write(hash)
+    local values, gone = {}, {}
+    for field, value in pairs(hash.changed) do
+        if value then
+            values[#values + 1] = field
+            values[#values + 1] = type(value) == 'number' and text(value) or value
+        else
+            gone[#gone + 1] = field
         end
-        return value
     end
-    function hash.number(field)
-        local value = hash.get(field)
-        return value and tonumber(value)
-    end
-    function hash.set(field, value)
-        known[field] = value
-        changed[field] = value
-    end
-    function hash.write()
-        local gone, pairs_ = {}, {}
-        for field, value in pairs(changed) do
-            if value then
-                pairs_[#pairs_ + 1] = field
-                pairs_[#pairs_ + 1] = value
-            else
-                gone[#gone + 1] = field
-            end
-        end
-        if #pairs_ > 0 then redis.call('HSET', key, unpack(pairs_)) end
-        if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
-    end
-    return hash
+    if #values > 0 then redis.call('HSET', hash.key, unpack(values)) end
+    if #gone > 0 then redis.call('HDEL', hash.key, unpack(gone)) end
 end
 
-local balances, holds, reversed = overlay(KEYS[3]), overlay(KEYS[4]), overlay(KEYS[6])
-local last_stamps, leases = overlay(KEYS[7]), overlay(KEYS[8])
-local limits, expiries, markers, events = {}, {}, {}, {}
-local ops = {}
+local balances, markers, events, ops = overlay(KEYS[3]), {}, {}, {}
 
-local function limit_hash(position)
-    local hash = limits[position]
-    if not hash then
-        hash = overlay(KEYS[position])
-        limits[position] = hash
-    end
-    return hash
+-- What every item asks for is read at once.
+local items = tonumber(ARGV[6])
+local answered = redis.call('MGET', unpack(KEYS, 9, 8 + items))
+local fields, has_rules, has_others = {}, false, false
+for position = 0, items - 1 do
+    local at = 7 + position * 8
+    local field = ARGV[at + 1]
+    fields[#fields + 1] = field
+    fields[#fields + 1] = field .. 'h'
+    if ARGV[at] ~= 'award' then has_others = true end
+    if ARGV[at + 7] ~= '' then has_rules = true end
+end
+for place, value in ipairs(redis.call('HMGET', KEYS[3], unpack(fields))) do
+    balances.known[fields[place]] = value
 end
 
-local function held(field) return balances.number(field .. 'h') or 0 end
+local function held(field) return number(balances, field .. 'h') or 0 end
 
-local function hold_parts(value)
-    local field, amount = string.match(value, '^(.*) (%d+)$')
-    return field, tonumber(amount)
-end
+-- Most calls are about plain awards, and each function that is made takes time: the next files make
+-- theirs only for a call that needs them.
+local last_stamps, leases, limits, holds, reversed, expiries

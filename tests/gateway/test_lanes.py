@@ -28,6 +28,7 @@ from web import server
 START = b"POST /v1/awards HTTP/1.1\r\n"
 _TIME = re.compile(rb'"(id|created_at|occurred_at)":"[^"]+"')
 _REQUEST_ID = re.compile(rb"(?<=Request-Id: )[0-9a-f]{12}-[0-9a-f]+")
+_LENGTH = re.compile(rb"(?<=Content-Length: )2\d\d$")
 _WAIT = re.compile(rb"(?<=possible in )\d+")
 
 
@@ -91,6 +92,8 @@ def heard(said: Said) -> tuple[object, bool]:
 
 
 def masked(text: bytes) -> bytes:
+    # The lanes decide in different milliseconds, and a whole second is written without a fraction.
+    text = _LENGTH.sub(b"2**", text)
     return _WAIT.sub(b"*", _REQUEST_ID.sub(b"*", _TIME.sub(rb"\1", text)))
 
 

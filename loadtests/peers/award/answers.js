@@ -98,8 +98,8 @@ function call(number, { generation, seen }, caller, key, body, now) {
     ...STATE.map((name, place) => (place < 2 ? `${tag}:${name}` : `${tag}:${generation}:${name}`)),
     `${tag}:${generation}:i:${caller.program}:${caller.sub}:${member}:${key}`,
     String(generation), String(seen), config.high_water, config.marker_ttl_ms, config.run_id, "1",
-    "award", `${caller.program}:${member}:${kind[0]}`, String(amount), digest, facts, "", "0", "0",
-    "-1", "0", "0", String(now),
+    "award", `${caller.program}:${member}:${kind[0]}`, String(amount), digest, facts, String(now),
+    "", "",
   ];
 }
 
