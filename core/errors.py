@@ -13,9 +13,12 @@ StampgateError                     500 internal_error
 │   ├── InvalidRequest             422 invalid_request
 │   ├── InvalidDestination         422 invalid_destination
 │   ├── RedirectNotAllowed         422 redirect_not_allowed
-│   └── IdempotencyKeyReused       422 idempotency_key_reused
+│   ├── IdempotencyKeyReused       422 idempotency_key_reused
+│   └── PasswordTooWeak            422 password_too_weak
 ├── Unauthorized                   401 unauthorized
+│   ├── SignInRefused              401 sign_in_refused
 │   ├── TokenInvalid               401 token_invalid
+│   ├── TokenRevoked               401 token_revoked
 │   └── TokenExpired               401 token_expired
 ├── Forbidden                      403 forbidden
 │   ├── OriginNotAllowed           403 origin_not_allowed
@@ -24,6 +27,9 @@ StampgateError                     500 internal_error
 ├── NotFound                       404 not_found
 │   ├── ProgramNotFound            404 program_not_found
 │   ├── MerchantNotFound           404 merchant_not_found
+│   ├── OperatorNotFound           404 operator_not_found
+│   ├── SessionNotFound            404 session_not_found
+│   ├── InvitationNotFound         404 invitation_not_found
 │   ├── MemberNotFound             404 member_not_found
 │   ├── LinkNotFound               404 link_not_found
 │   ├── ClickNotFound              404 click_not_found
@@ -42,6 +48,8 @@ StampgateError                     500 internal_error
 │   ├── IdentityTaken              409 identity_taken
 │   ├── ProviderLinked             409 provider_already_linked
 │   ├── LastSignInWay              409 last_sign_in_way
+│   ├── ContactTaken               409 contact_taken
+│   ├── LastOwner                  409 last_owner
 │   ├── InsufficientBalance        409 insufficient_balance
 │   ├── BalanceNegative            409 balance_negative
 │   ├── BalanceTooLarge            409 balance_too_large
@@ -161,12 +169,24 @@ class IdempotencyKeyReused(Invalid, code="idempotency_key_reused"):
     """The Idempotency-Key was used before, with another body."""
 
 
+class PasswordTooWeak(Invalid, code="password_too_weak"):
+    """The password is one of those that are tried first."""
+
+
 class Unauthorized(StampgateError, code="unauthorized", status=401):
     """A valid credential is needed."""
 
 
+class SignInRefused(Unauthorized, code="sign_in_refused"):
+    """That is not how this account signs in, or there is no such account."""
+
+
 class TokenInvalid(Unauthorized, code="token_invalid"):
     """The token is not one of ours."""
+
+
+class TokenRevoked(Unauthorized, code="token_revoked"):
+    """The session has ended; sign in again."""
 
 
 class TokenExpired(Unauthorized, code="token_expired"):
@@ -199,6 +219,18 @@ class ProgramNotFound(NotFound, code="program_not_found"):
 
 class MerchantNotFound(NotFound, code="merchant_not_found"):
     """There is no such merchant in this program."""
+
+
+class OperatorNotFound(NotFound, code="operator_not_found"):
+    """There is no such operator here."""
+
+
+class SessionNotFound(NotFound, code="session_not_found"):
+    """You have no such session."""
+
+
+class InvitationNotFound(NotFound, code="invitation_not_found"):
+    """The invitation was used, withdrawn or has expired."""
 
 
 class MemberNotFound(NotFound, code="member_not_found"):
@@ -275,6 +307,14 @@ class ProviderLinked(Conflict, code="provider_already_linked"):
 
 class LastSignInWay(Conflict, code="last_sign_in_way"):
     """Without this identity the member could not sign in any more."""
+
+
+class ContactTaken(Conflict, code="contact_taken"):
+    """The mail address or phone number belongs to somebody else."""
+
+
+class LastOwner(Conflict, code="last_owner"):
+    """There must be one active owner, and for the platform one active admin."""
 
 
 class InsufficientBalance(Conflict, code="insufficient_balance"):

@@ -73,6 +73,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     country_header: str = ""
     geoip_file: str = ""
 
+    access_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=DAY_S)] = 900
+    refresh_ttl_s: Annotated[int, msgspec.Meta(ge=3600, le=400 * DAY_S)] = 7 * DAY_S
+    invitation_ttl_s: Count = 3 * DAY_S
+    hashing_pending_max: Count = 64
+
     click_deadline_ms: Count = 25
     click_batch_max: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 512
     click_retention_days: Count = 400
@@ -103,6 +108,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
             self.trusted_networks  # noqa: B018 - parsed here so that a bad value stops the start
         except ValueError as error:
             raise ValueError(f"{_variable('trusted_proxies')}: {error}") from error
+        if self.access_ttl_s > self.refresh_ttl_s:
+            name, limit = _variable("access_ttl_s"), _variable("refresh_ttl_s")
+            raise ValueError(f"{name}: Expected at most {limit} ({self.refresh_ttl_s})")
         if self.spool_segment_bytes > self.spool_max_bytes:
             name, limit = _variable("spool_segment_bytes"), _variable("spool_max_bytes")
             raise ValueError(f"{name}: Expected at most {limit} ({self.spool_max_bytes})")

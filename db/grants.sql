@@ -17,6 +17,8 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'stampgate_app') THEN
         GRANT INSERT, UPDATE ON program, merchant, member, link, webhook_endpoint, schedule_run,
             budget_lease, budget, dead_letter TO stampgate_app;
+        GRANT INSERT, UPDATE, DELETE ON member_contact, operator, credential, revocation, session,
+            invitation TO stampgate_app;
         GRANT INSERT ON idempotency, notification TO stampgate_app;
         GRANT UPDATE ON outbox, webhook_delivery TO stampgate_app;
         GRANT DELETE ON webhook_endpoint, idempotency, outbox, webhook_delivery, schedule_run,

@@ -139,3 +139,8 @@ def rate_limit(policy: str, who: str) -> str:
 def failures(who: str) -> str:
     """Sorted set with a TTL: failed tries, and tries under way, by when they are forgotten."""
     return f"{{try:{who}}}"
+
+
+# Identity.
+
+AUTH_CHANGES = "{auth}:changes"  # stream: `k` session, subject or key, `i` id, `u` until (s)

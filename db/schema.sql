@@ -269,6 +269,13 @@ CREATE TABLE public.click_default (
     parameters jsonb
 );
 
+CREATE TABLE public.credential (
+    subject_id text NOT NULL COLLATE pg_catalog."C",
+    program_id text COLLATE pg_catalog."C",
+    password_hash text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.dead_letter (
     id bigint NOT NULL,
     task text NOT NULL COLLATE pg_catalog."C",
@@ -324,6 +331,12 @@ CREATE TABLE public.installation (
     CONSTRAINT award_partitions_fit CHECK (((award_partitions >= 1) AND (award_partitions <= 256))),
     CONSTRAINT click_partitions_fit CHECK (((click_partitions >= 1) AND (click_partitions <= 64))),
     CONSTRAINT installation_is_single CHECK (singleton)
+);
+
+CREATE TABLE public.invitation (
+    operator_id text NOT NULL COLLATE pg_catalog."C",
+    hash bytea NOT NULL,
+    expires_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.posting (
@@ -412,6 +425,17 @@ CREATE TABLE public.member (
     erased_at timestamp with time zone
 );
 
+CREATE TABLE public.member_contact (
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    sealed bytea NOT NULL,
+    hash bytea NOT NULL,
+    verified_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT member_contact_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'phone'::text])))
+);
+
 CREATE TABLE public.merchant (
     id text NOT NULL COLLATE pg_catalog."C",
     program_id text NOT NULL COLLATE pg_catalog."C",
@@ -443,6 +467,21 @@ CREATE TABLE public.notification (
     CONSTRAINT notification_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'whatsapp'::text]))),
     CONSTRAINT notification_recipient_kind_is_known CHECK ((recipient_kind = ANY (ARRAY['member'::text, 'operator'::text, 'test'::text]))),
     CONSTRAINT notification_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'sending'::text, 'sent'::text, 'refused'::text, 'unknown'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.operator (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text COLLATE pg_catalog."C",
+    role text NOT NULL COLLATE pg_catalog."C",
+    email bytea NOT NULL,
+    email_hash bytea NOT NULL,
+    name bytea NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT operator_admin_has_no_program CHECK (((role = 'admin'::text) = (program_id IS NULL))),
+    CONSTRAINT operator_role_is_known CHECK ((role = ANY (ARRAY['staff'::text, 'owner'::text, 'admin'::text]))),
+    CONSTRAINT operator_state_is_known CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text])))
 );
 
 CREATE TABLE public.outbox (
@@ -494,6 +533,25 @@ ALTER TABLE public.quarantine ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.registration (
+    hash bytea NOT NULL,
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    contact bytea NOT NULL,
+    contact_hash bytea NOT NULL,
+    name text,
+    password_hash text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT registration_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'phone'::text])))
+);
+
+CREATE TABLE public.revocation (
+    id text NOT NULL COLLATE pg_catalog."C",
+    until timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.schedule_run (
     job text NOT NULL COLLATE pg_catalog."C",
     due_at timestamp with time zone NOT NULL,
@@ -504,6 +562,23 @@ CREATE TABLE public.schema_migration (
     name text NOT NULL,
     checksum text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.session (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text COLLATE pg_catalog."C",
+    subject_id text NOT NULL COLLATE pg_catalog."C",
+    role text NOT NULL COLLATE pg_catalog."C",
+    has_second_factor boolean NOT NULL,
+    family_hash bytea NOT NULL,
+    refresh_hash bytea NOT NULL,
+    user_agent text NOT NULL,
+    address text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    CONSTRAINT session_role_is_known CHECK ((role = ANY (ARRAY['member'::text, 'staff'::text, 'owner'::text, 'admin'::text])))
 );
 
 CREATE TABLE public.stream_checkpoint (
@@ -602,6 +677,9 @@ ALTER TABLE ONLY public.click
 ALTER TABLE ONLY public.click_default
     ADD CONSTRAINT click_default_pkey PRIMARY KEY (day, click_id);
 
+ALTER TABLE ONLY public.credential
+    ADD CONSTRAINT credential_pkey PRIMARY KEY (subject_id);
+
 ALTER TABLE ONLY public.dead_letter
     ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (id);
 
@@ -614,6 +692,12 @@ ALTER TABLE ONLY public.idempotency
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (singleton);
 
+ALTER TABLE ONLY public.invitation
+    ADD CONSTRAINT invitation_is_unique UNIQUE (hash);
+
+ALTER TABLE ONLY public.invitation
+    ADD CONSTRAINT invitation_pkey PRIMARY KEY (operator_id);
+
 ALTER TABLE ONLY public.ledger_transaction
     ADD CONSTRAINT ledger_transaction_pkey PRIMARY KEY (partition, generation, sequence);
 
@@ -625,6 +709,12 @@ ALTER TABLE ONLY public.link
 
 ALTER TABLE ONLY public.link
     ADD CONSTRAINT link_slug_is_unique UNIQUE (slug);
+
+ALTER TABLE ONLY public.member_contact
+    ADD CONSTRAINT member_contact_is_unique UNIQUE (program_id, channel, hash);
+
+ALTER TABLE ONLY public.member_contact
+    ADD CONSTRAINT member_contact_pkey PRIMARY KEY (member_id, channel);
 
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_external_id_is_unique UNIQUE (program_id, external_id);
@@ -644,6 +734,12 @@ ALTER TABLE ONLY public.notification
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.operator
+    ADD CONSTRAINT operator_email_is_unique UNIQUE (email_hash);
+
+ALTER TABLE ONLY public.operator
+    ADD CONSTRAINT operator_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
 
@@ -659,11 +755,20 @@ ALTER TABLE ONLY public.quarantine
 ALTER TABLE ONLY public.quarantine
     ADD CONSTRAINT quarantine_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.registration
+    ADD CONSTRAINT registration_pkey PRIMARY KEY (hash);
+
+ALTER TABLE ONLY public.revocation
+    ADD CONSTRAINT revocation_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.schedule_run
     ADD CONSTRAINT schedule_run_pkey PRIMARY KEY (job, due_at);
 
 ALTER TABLE ONLY public.schema_migration
     ADD CONSTRAINT schema_migration_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.stream_checkpoint
     ADD CONSTRAINT stream_checkpoint_pkey PRIMARY KEY (stream);
@@ -708,6 +813,8 @@ CREATE INDEX click_by_link ON ONLY public.click USING btree (link_id, click_id);
 
 CREATE INDEX click_default_link_id_click_id_idx ON public.click_default USING btree (link_id, click_id);
 
+CREATE INDEX credential_imported ON public.credential USING btree (program_id) WHERE starts_with(password_hash, '$2'::text);
+
 CREATE INDEX hold_by_member ON public.hold USING btree (member_id);
 
 CREATE INDEX hold_open ON public.hold USING btree (partition) WHERE (state = 'open'::text);
@@ -728,9 +835,19 @@ CREATE INDEX notification_by_program ON public.notification USING btree (program
 
 CREATE INDEX notification_by_recipient ON public.notification USING btree (recipient_id);
 
+CREATE INDEX operator_by_program ON public.operator USING btree (program_id, id);
+
 CREATE INDEX outbox_due ON public.outbox USING btree (due_at) WHERE (sent_at IS NULL);
 
 CREATE INDEX outbox_sent ON public.outbox USING btree (sent_at) WHERE (sent_at IS NOT NULL);
+
+CREATE INDEX registration_by_expiry ON public.registration USING btree (expires_at);
+
+CREATE INDEX revocation_by_time ON public.revocation USING btree (revoked_at);
+
+CREATE INDEX session_by_expiry ON public.session USING btree (expires_at);
+
+CREATE INDEX session_by_subject ON public.session USING btree (subject_id, id) WHERE (revoked_at IS NULL);
 
 CREATE INDEX webhook_delivery_by_program ON public.webhook_delivery USING btree (program_id, id);
 
@@ -762,8 +879,14 @@ CREATE TRIGGER ledger_transaction_is_append_only BEFORE DELETE OR UPDATE OR TRUN
 
 CREATE TRIGGER posting_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.posting FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+ALTER TABLE ONLY public.invitation
+    ADD CONSTRAINT invitation_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operator(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.link
     ADD CONSTRAINT link_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.member_contact
+    ADD CONSTRAINT member_contact_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
@@ -773,6 +896,12 @@ ALTER TABLE ONLY public.merchant
 
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.operator
+    ADD CONSTRAINT operator_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.registration
+    ADD CONSTRAINT registration_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
 ALTER TABLE ONLY public.template
     ADD CONSTRAINT template_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);

@@ -5,6 +5,7 @@ PostgreSQL may be away at start or any time later: awards go on without it, all 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
@@ -16,13 +17,16 @@ from urllib.parse import urlsplit
 import asyncpg
 import msgspec
 
-from core import clickid, errors, ids, keyring, tokens
+from core import clickid, errors, ids, keyring
 from core.settings import Settings
-from db import clicks, pg, points, redis
+from db import clicks, pg, points, redis, sessions
 from gateway.auth import Caller
+from gateway.bearers import Bearers, Ring
+from gateway.hashing import Hashing
 from gateway.measures import Measures, Transaction
 from gateway.origins import Origins
 from gateway.rates import Rates
+from gateway.revocations import Revocations
 from gateway.rules import Rules
 from web import problem, proxies, routing, server
 
@@ -30,6 +34,7 @@ T = TypeVar("T")
 
 ACQUIRE_TIMEOUT_S: Final = 5.0
 ANONYMOUS_BODY_MAX: Final = 16_384
+RING_POLL_S: Final = 0.5
 # What PostgreSQL answers when it cannot do the work now; nothing of the transaction remains.
 NOT_NOW: Final = (
     *pg.CONNECTION_ERRORS,
@@ -43,11 +48,13 @@ class App:
     """The state of the process. Make it with `open`."""
 
     def __init__(
-        self, settings: Settings, ring: keyring.KeyRing, pool: pg.Pool, connection: redis.Connection
+        self, settings: Settings, ring: Ring, pool: pg.Pool, connection: redis.Connection
     ) -> None:
         self.settings: Final = settings
-        self.ring: Final = ring
-        self.verifier: Final = tokens.Verifier(ring)
+        self.revocations: Final = Revocations(connection, pool)
+        self.verifier: Final = Bearers(ring, self.revocations)
+        self.lifetimes: Final = sessions.Lifetimes(settings.access_ttl_s, settings.refresh_ttl_s)
+        self.hashing: Final = Hashing(settings.gateway_processes, settings.hashing_pending_max)
         self.pool: Final = pool
         self.redis: Final = connection
         # Where links may not lead, and where they may although it is private.
@@ -57,9 +64,11 @@ class App:
         self.points: Final = points.Points(connection, settings)
         self.rules: Final = Rules(pool)
         self.origins: Final = Origins(pool, self.rules)
-        self.rates: Final = Rates(connection, ring, settings)
+        self.rates: Final = Rates(connection, ring.current, settings)
         self.proxies: Final = proxies.Proxies(settings.trusted_networks)
         self.measures: Final = Measures(connection, self.points)
+        self._ring = ring
+        self._looking = asyncio.create_task(self._look_at_ring(), name="key ring")
         self._minter: clickid.Minter | None = None
         self._id_ms = 0
         self._id_entropy = 0
@@ -67,21 +76,31 @@ class App:
     @classmethod
     async def open(cls, settings: Settings) -> Self:
         """Read the key ring and connect; returns also when the servers are away."""
-        ring = keyring.parse(Path(settings.keyring_file).read_bytes())
+        ring = Ring(Path(settings.keyring_file))
         connection = await redis.Connection.open(
             settings.redis_url,
             deadline_s=settings.award_deadline_ms / 1000,
             max_pending=settings.award_pending_max,
             max_pending_bytes=settings.award_pending_bytes_max,
         )
-        return cls(settings, ring, await pg.open_pool(settings), connection)
+        self = cls(settings, ring, await pg.open_pool(settings), connection)
+        await self.revocations.open()
+        return self
 
     async def close(self) -> None:
         """Hang up, after what is under way."""
         await self.rates.close()
+        self._looking.cancel()
+        self.hashing.close()
+        await self.revocations.close()
         await self.redis.close()
         with contextlib.suppress(TimeoutError):
             await self.pool.close()
+
+    @property
+    def ring(self) -> keyring.KeyRing:
+        """The key ring, as its file is by now."""
+        return self._ring.current
 
     @staticmethod
     def now_ms() -> int:
@@ -98,6 +117,11 @@ class App:
         else:
             self._id_entropy = (self._id_entropy + 1) % (1 << 8 * ids.ENTROPY_BYTES)
         return ids.new(kind, self._id_ms, self._id_entropy.to_bytes(ids.ENTROPY_BYTES))
+
+    async def _look_at_ring(self) -> None:
+        while True:
+            await asyncio.sleep(RING_POLL_S)
+            self.verifier.look()
 
     @contextlib.asynccontextmanager
     async def connection(self, purpose: Transaction = "read") -> AsyncIterator[pg.Db]:

@@ -37,7 +37,7 @@ _SECRET_TEXT: Final = re.compile(
     r"|(?<=\bbearer )\S+|(?<=\bbasic )\S+"  # credentials of a header
     r"|(?<=[?&;])(?:[\w-]*(?:token|secret|password|signature)|code|state|key|sig)=[^&\s\"']*"
     r"|eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
-    r"|\b(?:sg|whsec|whsk)_[\w+/=-]+"  # an API key, a secret of webhooks
+    r"|\b(?:sgr?|whsec|whsk)_[\w+/=-]+"  # an API key, a refresh token, a secret of webhooks
     r"|\botpauth://\S+"  # the seed of a second factor
     r"|\$(?:argon2|2[aby])[\w$,=./+-]+"  # a password's hash
     r"|(?<=://)[^/@\s]+(?=@)"  # the credentials in a URL

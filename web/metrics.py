@@ -85,6 +85,18 @@ postgres_failures = Counter(
     "stampgate_postgres_failures", "Transactions that failed.", ["transaction"]
 )
 
+# People.
+sign_ins = Counter(
+    "stampgate_sign_ins",
+    "People who tried to sign in or to go on with a session.",
+    ["method", "outcome"],
+)
+password_seconds = Histogram(
+    "stampgate_password_seconds",
+    "From the wish to hash or to verify a password to its end, the wait included.",
+    buckets=_FAST,
+)
+
 # Clicks.
 clicks = Counter("stampgate_clicks", "Hits on links, by class.", ["class"])
 clicks_recorded = Counter(

@@ -25,6 +25,7 @@ from core.errors import (
     StampgateError,
     TokenExpired,
     TokenInvalid,
+    TokenRevoked,
     Unauthorized,
 )
 from web.problem import JSON, PROBLEM_JSON, Problem
@@ -42,7 +43,7 @@ IDEMPOTENCY_KEY: Final[Document] = {
 SECURITY_SCHEMES: Final[Document] = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
-_SCOPE_ERRORS: Final = (Unauthorized, TokenInvalid, TokenExpired, InsufficientScope)
+_SCOPE_ERRORS: Final = (Unauthorized, TokenInvalid, TokenExpired, TokenRevoked, InsufficientScope)
 _KEY_ERRORS: Final = (IdempotencyKeyInvalid, IdempotencyKeyReused)
 _VERSION: Final = re.compile(r"v\d+")
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from core.settings import Settings
-from db import idempotency, ledger, pg, retention
+from db import idempotency, ledger, pg, retention, revocations, sessions
 from db import schedule as runs
 from db.pg import Db
 from web import metrics
@@ -25,7 +25,8 @@ from workers import loop, watch
 log: Final = logging.getLogger("stampgate.schedule")
 
 HOUR_S: Final = 3_600
-DAY_MS: Final = 86_400_000
+DAY_S: Final = 86_400
+DAY_MS: Final = 1000 * DAY_S
 TICK_S: Final = 1.0
 # How often in its interval a run is tried that fails.
 RETRIES: Final = 20
@@ -33,6 +34,7 @@ RETRIES: Final = 20
 CLICK_DAYS_AHEAD: Final = 14
 SALT_DAYS: Final = 2
 DELIVERY_DAYS: Final = 30
+SESSION_DAYS: Final = 30
 RUN_DAYS: Final = 7
 
 Action = Callable[[Settings, Db, int], Awaitable[None]]
@@ -54,9 +56,11 @@ async def keep_partitions(settings: Settings, db: Db, now_ms: int) -> None:
 
 
 async def forget(settings: Settings, db: Db, now_ms: int) -> None:
-    """Forget address salts, old answers, old deliveries and old runs."""
+    """Forget address salts, old answers, sessions that ended, old deliveries and old runs."""
     await retention.delete_salts(db, day(now_ms) - dt.timedelta(days=SALT_DAYS - 1))
     await idempotency.delete_old(db, settings.idempotency_ttl_s)
+    await sessions.delete_old(db, SESSION_DAYS * DAY_S)
+    await revocations.delete_old(db)
     await retention.delete_deliveries(db, now_ms - DELIVERY_DAYS * DAY_MS)
     await runs.delete_old(db, now_ms - RUN_DAYS * DAY_MS)
 

@@ -1,0 +1,112 @@
+"""Mail addresses and phone numbers of members: sealed, and found by their keyed hash."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+
+import asyncpg
+import msgspec
+
+from core import errors, fields
+from core.contacts import Channel, Contact
+from core.keyring import KeyRing
+from db.pg import Db
+
+CONTEXT = "member_contact.hash"
+
+# Another address in the place of the present one has yet to be verified.
+PUT = """
+INSERT INTO member_contact (member_id, program_id, channel, sealed, hash, verified_at)
+VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN now() END)
+    ON CONFLICT (member_id, channel) DO UPDATE
+   SET sealed = excluded.sealed, hash = excluded.hash,
+       verified_at = CASE WHEN member_contact.hash = excluded.hash
+                          THEN coalesce(member_contact.verified_at, excluded.verified_at)
+                          ELSE excluded.verified_at END
+"""
+FIND = """
+SELECT member_id, verified_at IS NOT NULL AS is_verified FROM member_contact
+ WHERE program_id = $1 AND channel = $2 AND hash = ANY($3::bytea[])
+"""
+VERIFY = """
+UPDATE member_contact SET verified_at = coalesce(verified_at, now())
+ WHERE program_id = $1 AND channel = $2 AND hash = ANY($3::bytea[])
+RETURNING member_id
+"""
+OF_MEMBER = """
+SELECT channel, sealed, verified_at FROM member_contact
+ WHERE program_id = $1 AND member_id = $2 ORDER BY channel
+"""
+DELETE = """
+DELETE FROM member_contact
+ WHERE program_id = $1 AND member_id = $2 AND ($3::text IS NULL OR channel = $3)
+"""
+
+
+class MemberContact(msgspec.Struct, frozen=True):
+    """A contact as its member sees it."""
+
+    channel: Channel
+    address: str
+    verified_at: dt.datetime | None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Whose contact it is."""
+
+    member_id: str
+    is_verified: bool
+
+
+def hashes(ring: KeyRing, contact: Contact) -> list[bytes]:
+    """The keyed hashes under which the contact may be stored, the one that new rows get first."""
+    return fields.blinds(ring, f"{contact.channel}:{contact.address}", CONTEXT)
+
+
+async def put(
+    db: Db,
+    ring: KeyRing,
+    program_id: str,
+    member_id: str,
+    contact: Contact,
+    *,
+    is_verified: bool = False,
+) -> None:
+    """Give a member a contact, in the place of the present one of this channel; ContactTaken."""
+    context = f"member_contact.sealed:{member_id}"
+    sealed = fields.seal(ring, contact.address, context, os.urandom(fields.NONCE_BYTES))
+    first = hashes(ring, contact)[0]
+    try:
+        await db.execute(PUT, member_id, program_id, contact.channel, sealed, first, is_verified)
+    except asyncpg.UniqueViolationError:
+        raise errors.ContactTaken from None
+
+
+async def find(db: Db, ring: KeyRing, program_id: str, contact: Contact) -> Found | None:
+    """Which member of the program has this contact."""
+    row = await db.fetchrow(FIND, program_id, contact.channel, hashes(ring, contact))
+    return None if row is None else Found(**row)
+
+
+async def verify(db: Db, ring: KeyRing, program_id: str, contact: Contact) -> str | None:
+    """Note that it was proved just now to be its member's; which member, None if nobody's."""
+    found = await db.fetchval(VERIFY, program_id, contact.channel, hashes(ring, contact))
+    return None if found is None else str(found)
+
+
+async def of_member(db: Db, ring: KeyRing, program_id: str, member_id: str) -> list[MemberContact]:
+    """The member's contacts, mail first."""
+    return [
+        MemberContact(
+            row["channel"],
+            fields.unseal(ring, row["sealed"], f"member_contact.sealed:{member_id}"),
+            row["verified_at"],
+        )
+        for row in await db.fetch(OF_MEMBER, program_id, member_id)
+    ]
+
+
+async def delete(db: Db, program_id: str, member_id: str, channel: Channel | None = None) -> None:
+    """Take a contact from a member, or all of them."""
+    await db.execute(DELETE, program_id, member_id, channel)

@@ -1,0 +1,195 @@
+"""Operators: the people who work for a program (staff, owner) or for the platform (admin).
+
+A `program_id` of None means the platform's own staff throughout. Name and mail address are sealed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+import asyncpg
+import msgspec
+
+from core import errors, fields
+from core.contacts import Contact
+from core.keyring import KeyRing
+from db.pg import Db
+
+OperatorRole = Literal["staff", "owner", "admin"]
+State = Literal["active", "suspended"]
+
+HASH_CONTEXT = "operator.email_hash"
+
+INSERT = """
+INSERT INTO operator (id, program_id, role, email, email_hash, name)
+VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING id, program_id, role, email, name, state, false AS has_password, created_at, updated_at
+"""
+SELECT = """
+SELECT id, program_id, role, email, name, state, created_at, updated_at,
+       EXISTS (SELECT FROM credential WHERE subject_id = operator.id) AS has_password
+  FROM operator WHERE id = $2 AND program_id IS NOT DISTINCT FROM $1
+"""
+# Whoever changes who runs a program waits for the others who do, so that one owner stays.
+LOCK = """
+SELECT id, role, state FROM operator
+ WHERE program_id IS NOT DISTINCT FROM $1 AND (role <> 'staff' OR id = $2)
+ ORDER BY id FOR NO KEY UPDATE
+"""
+UPDATE = """
+UPDATE operator SET role = $3, name = $4, state = $5, updated_at = now()
+ WHERE id = $2 AND program_id IS NOT DISTINCT FROM $1
+"""
+DELETE = """
+DELETE FROM operator WHERE id = $2 AND program_id IS NOT DISTINCT FROM $1
+"""
+PAGE = """
+SELECT id, program_id, role, email, name, state, created_at, updated_at,
+       EXISTS (SELECT FROM credential WHERE subject_id = operator.id) AS has_password
+  FROM operator
+ WHERE program_id IS NOT DISTINCT FROM $1 AND id > $2 ORDER BY id LIMIT $3
+"""
+INVITE = """
+INSERT INTO invitation (operator_id, hash, expires_at)
+VALUES ($1, $2, now() + make_interval(secs => $3))
+    ON CONFLICT (operator_id) DO UPDATE SET hash = excluded.hash, expires_at = excluded.expires_at
+"""
+ACCEPT = """
+DELETE FROM invitation WHERE hash = $1 AND expires_at > now() RETURNING operator_id
+"""
+
+
+class Operator(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator as it is shown; without a password the invitation has not been accepted yet."""
+
+    id: str
+    program_id: str | None
+    role: OperatorRole
+    email: str
+    name: str
+    state: State
+    has_password: bool
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+def hashes(ring: KeyRing, email: Contact) -> list[bytes]:
+    """The keyed hashes under which the address may be stored, the one of new rows first."""
+    return fields.blinds(ring, email.address, HASH_CONTEXT)
+
+
+async def add(
+    db: Db,
+    ring: KeyRing,
+    operator_id: str,
+    *,
+    program_id: str | None,
+    role: OperatorRole,
+    email: Contact,
+    name: str,
+) -> Operator:
+    """Store an operator who has no password yet; ContactTaken, ProgramNotFound."""
+    try:
+        row = await db.fetchrow(
+            INSERT,
+            operator_id,
+            program_id,
+            role,
+            _seal(ring, "email", operator_id, email.address),
+            hashes(ring, email)[0],
+            _seal(ring, "name", operator_id, name),
+        )
+    except asyncpg.UniqueViolationError:
+        raise errors.ContactTaken from None
+    except asyncpg.ForeignKeyViolationError:
+        raise errors.ProgramNotFound from None
+    return _operator(ring, row)
+
+
+async def get(db: Db, ring: KeyRing, program_id: str | None, operator_id: str) -> Operator:
+    """The operator, or OperatorNotFound."""
+    return _operator(ring, await db.fetchrow(SELECT, program_id, operator_id))
+
+
+async def change(
+    db: Db,
+    ring: KeyRing,
+    program_id: str | None,
+    operator_id: str,
+    changes: Mapping[str, object],
+) -> Operator:
+    """Replace name, role or state, in the caller's transaction; OperatorNotFound, LastOwner."""
+    await _lock(db, program_id, operator_id)
+    present = await get(db, ring, program_id, operator_id)
+    new = msgspec.structs.replace(present, **changes)
+    if not _runs(new.role, new.state):
+        await _require_another(db, program_id, operator_id)
+    sealed = _seal(ring, "name", operator_id, new.name)
+    await db.execute(UPDATE, program_id, operator_id, new.role, sealed, new.state)
+    return await get(db, ring, program_id, operator_id)
+
+
+async def delete(db: Db, program_id: str | None, operator_id: str) -> None:
+    """Delete an operator, in the caller's transaction; OperatorNotFound, LastOwner.
+
+    The caller forgets the password and ends the sessions.
+    """
+    await _require_another(db, program_id, operator_id)
+    if await db.execute(DELETE, program_id, operator_id) == "DELETE 0":
+        raise errors.OperatorNotFound
+
+
+async def page(
+    db: Db, ring: KeyRing, program_id: str | None, *, after: str, limit: int
+) -> list[Operator]:
+    """Up to `limit` operators with ids beyond `after`, oldest first."""
+    return [_operator(ring, row) for row in await db.fetch(PAGE, program_id, after, limit)]
+
+
+async def invite(db: Db, operator_id: str, token_hash: bytes, ttl_s: int) -> None:
+    """Let whoever has the token choose this operator's password; an earlier token is void."""
+    await db.execute(INVITE, operator_id, token_hash, ttl_s)
+
+
+async def accept(db: Db, token_hash: bytes) -> str:
+    """Use an invitation up; the operator's id. InvitationNotFound."""
+    operator_id = await db.fetchval(ACCEPT, token_hash)
+    if operator_id is None:
+        raise errors.InvitationNotFound
+    return str(operator_id)
+
+
+def _runs(role: str, state: str) -> bool:
+    return role != "staff" and state == "active"
+
+
+async def _lock(db: Db, program_id: str | None, operator_id: str) -> list[asyncpg.Record]:
+    return await db.fetch(LOCK, program_id, operator_id)
+
+
+async def _require_another(db: Db, program_id: str | None, operator_id: str) -> None:
+    """LastOwner when this one runs the program and nobody else does."""
+    rows = {
+        row["id"]: _runs(row["role"], row["state"])
+        for row in await _lock(db, program_id, operator_id)
+    }
+    if rows.pop(operator_id, False) and not any(rows.values()):
+        raise errors.LastOwner
+
+
+def _seal(ring: KeyRing, column: str, operator_id: str, text: str) -> bytes:
+    nonce = os.urandom(fields.NONCE_BYTES)
+    return fields.seal(ring, text, f"operator.{column}:{operator_id}", nonce)
+
+
+def _operator(ring: KeyRing, row: asyncpg.Record | None) -> Operator:
+    if row is None:
+        raise errors.OperatorNotFound
+    opened = {
+        column: fields.unseal(ring, row[column], f"operator.{column}:{row['id']}")
+        for column in ("email", "name")
+    }
+    return Operator(**{**row, **opened})

@@ -1,0 +1,130 @@
+"""What every way of signing in ends with: a session, and the tokens for it.
+
+Passwords, one-time codes and social sign-in prove who somebody is and then `grant`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from core import errors, roles, tokens
+from core import sessions as refreshing
+from db import sessions
+from db.pg import Db
+from db.sessions import Opening, Session
+from gateway import auth
+from gateway.app import App, Call
+from web import metrics, proxies
+
+USER_AGENT_MAX: Final = 200
+FRESH: Final = {"Cache-Control": "no-store"}
+
+Method = Literal["password", "code", "social", "refresh", "invitation", "registration"]
+Outcome = Literal["granted", "refused", "busy", "reused"]
+
+
+class Subject(NamedTuple):
+    """Who has proved to be who they are; `id` is a member's or an operator's."""
+
+    id: str
+    is_member: bool
+    method: Method
+    has_second_factor: bool = False
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What a client needs from now on. Each refresh token is good once and brings the next one."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    refresh_token: str
+    session_id: str
+
+    def __repr__(self) -> str:
+        return f"Grant({self.session_id})"
+
+
+async def grant(call: Call, db: Db, subject: Subject) -> Grant:
+    """Open a session in the caller's transaction; SignInRefused for whoever may not sign in."""
+    app = call.app
+    entropy = os.urandom(refreshing.REFRESH_ENTROPY_BYTES)
+    refresh = refreshing.begin(app.new_id("session"), entropy)
+    opening = Opening(
+        subject_id=subject.id,
+        is_member=subject.is_member,
+        has_second_factor=subject.has_second_factor,
+        refresh=refresh,
+        user_agent=_user_agent(call),
+        address=network(call),
+    )
+    session = await sessions.open(db, opening, app.lifetimes)
+    count(subject.method, "granted")
+    return granted(app, session, refresh)
+
+
+def granted(app: App, session: Session, refresh: refreshing.Refresh) -> Grant:
+    """The tokens of a session."""
+    access_token = tokens.issue(
+        app.ring,
+        program_id=session.program_id,
+        subject=session.subject_id,
+        scopes=roles.SCOPES_OF[session.role],
+        now_s=app.now_ms() // 1000,
+        ttl_s=app.lifetimes.access_s,
+        token_id=app.new_id("token"),
+        role=session.role,
+        session_id=session.id,
+        has_second_factor=session.has_second_factor,
+    )
+    return Grant(
+        access_token, "Bearer", app.lifetimes.access_s, refreshing.dump(refresh), session.id
+    )
+
+
+async def end(app: App, session_ids: Sequence[str]) -> None:
+    """Tell all processes that these sessions, whose end is committed, are over."""
+    until_s = app.now_ms() // 1000 + app.lifetimes.void_s
+    await app.revocations.announce(session_ids, until_s)
+
+
+def count(method: Method, outcome: Outcome) -> None:
+    """Count a try to sign in."""
+    metrics.sign_ins.labels(method, outcome).inc()
+
+
+def program_of(call: Call) -> str:
+    """The program that a caller without a credential names; Refused without one."""
+    program_id = auth.program_of(call.request.headers, None)
+    if program_id is None:
+        raise errors.Refused(f"Name the program with the header {auth.PROGRAM_HEADER}.")
+    return program_id
+
+
+def network(call: Call) -> str | None:
+    """Where the caller is, as far as that is stored: the /24 or /48."""
+    client = call.app.proxies.client(call.request.headers, call.request.remote or "")
+    return proxies.cut(client)
+
+
+def _user_agent(call: Call) -> str:
+    text = call.request.headers.get("User-Agent", "")
+    return text.encode("ascii", "ignore").decode()[:USER_AGENT_MAX]
+
+
+#: What any route that grants may answer with.
+ERRORS: Final[tuple[type[errors.StampgateError], ...]] = (
+    errors.SignInRefused,
+    errors.OverCapacity,
+    errors.Unavailable,
+    errors.OutcomeUnknown,
+)
+#: What any route that takes its program from the header may answer with besides.
+PROGRAM_ERRORS: Final[tuple[type[errors.StampgateError], ...]] = (
+    errors.Refused,
+    errors.ProgramNotFound,
+)
