@@ -101,7 +101,7 @@ def test_errors_are_listed_by_status_and_code(document: Any) -> None:
     codes = {status: answer["x-codes"] for status, answer in responses.items() if status != "201"}
     assert codes == {
         "400": ["idempotency_key_invalid", "idempotency_key_missing", "invalid_json"],
-        "401": ["token_expired", "token_invalid", "unauthorized"],
+        "401": ["token_expired", "token_invalid", "token_revoked", "unauthorized"],
         "403": ["insufficient_scope"],
         "404": ["member_not_found"],
         "409": ["insufficient_balance"],
