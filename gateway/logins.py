@@ -134,6 +134,8 @@ ROUTES: tuple[Route, ...] = (
         summary="A member signs in with a password, to the program of the header",
         body=Login,
         reply=Grant,
+        is_secret=True,
+        repeats="Each sign-in opens a session of its own.",
         errors=(*signin.ERRORS, *signin.PROGRAM_ERRORS),
     ),
     Route(
@@ -144,6 +146,8 @@ ROUTES: tuple[Route, ...] = (
         summary="An operator or an admin signs in with a password",
         body=OperatorLogin,
         reply=Grant,
+        is_secret=True,
+        repeats="Each sign-in opens a session of its own.",
         errors=signin.ERRORS,
     ),
     Route(
@@ -155,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
         scope=OWN,
         body=ChangePassword,
         status=204,
+        repeats="The second time the present password is another one, and nothing is changed.",
         errors=(errors.SignInRefused, errors.PasswordTooWeak, errors.OverCapacity),
     ),
 )

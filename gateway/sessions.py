@@ -102,6 +102,8 @@ ROUTES: tuple[Route, ...] = (
         summary="Trade a refresh token for new tokens; each is good once",
         body=Refresh,
         reply=Grant,
+        is_secret=True,
+        repeats="A refresh token that comes twice ends its session: the client signs in again.",
         errors=(
             errors.TokenInvalid,
             errors.TokenExpired,
@@ -117,6 +119,7 @@ ROUTES: tuple[Route, ...] = (
         name="log_out",
         summary="End this session",
         scope=OWN,
+        repeats="What has ended stays ended.",
         status=204,
         errors=(errors.SessionNotFound,),
     ),
@@ -127,6 +130,7 @@ ROUTES: tuple[Route, ...] = (
         name="log_out_everywhere",
         summary="End all of one's own sessions",
         scope=OWN,
+        repeats="What has ended stays ended.",
         status=204,
     ),
     Route(
