@@ -58,7 +58,7 @@ async def change(call: Call) -> web.Response:
     caller = call.principal
     async with call.app.transaction() as db:
         if caller.role == "member":
-            await members.change(db, caller.program_id, caller.subject, wanted)
+            await members.change(db, call.app.ring, caller.program_id, caller.subject, wanted)
         else:
             if wanted.get("name", "") is None:
                 raise errors.InvalidRequest("An operator has a name.")
@@ -76,7 +76,7 @@ async def _me(call: Call, db: Db) -> Me:
     caller, ring = call.principal, call.app.ring
     has_password = await credentials.of_subject(db, caller.subject) is not None
     if caller.role == "member":
-        member = await members.get(db, caller.program_id, caller.subject)
+        member = await members.get(db, ring, caller.program_id, caller.subject)
         found = await contacts.of_member(db, ring, caller.program_id, member.id)
         return Me(
             id=member.id,
