@@ -18,13 +18,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from core.keyring import KeyRing
 
-DIGEST_BYTES: Final = 32
+# Enough for somebody to see what was done to a chain.
+PROBLEMS_MAX: Final = 100
 _PURPOSE: Final = b"stampgate audit log"
 
 
@@ -57,6 +59,21 @@ class Link(NamedTuple):
     position: int
     digest: bytes
     is_proven: bool
+
+
+class Stored(NamedTuple):
+    """An entry as it is found; `link` is None until it was given its place."""
+
+    content: Content
+    proof: Proof
+    link: Link | None
+
+
+class Kept(NamedTuple):
+    """A head that was kept elsewhere."""
+
+    position: int
+    digest: bytes
 
 
 class Head(NamedTuple):
@@ -101,6 +118,93 @@ def seal(ring: KeyRing, head: Head) -> Proof:
 def is_sealed(ring: KeyRing, head: Head, proof: Proof) -> bool | None:
     """Whether the seal is the head's own; None when its key is not in the ring any more."""
     return _fits(ring, _bytes(head), proof)
+
+
+Kind = Literal["changed", "missing", "moved", "head", "seal"]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something that was done to a chain.
+
+    changed  the entry is not the one that was written, or nobody of ours wrote it
+    missing  entries are gone
+    moved    the entry does not follow the one before it
+    head     the chain was cut short, set back, or goes on behind its head
+    seal     the head was not written by us
+    """
+
+    kind: Kind
+    position: int | None
+    entry_id: str | None
+    detail: str
+
+
+class Walk:
+    """Checks a chain, entry by entry in the order of positions; what is wrong is in `problems`.
+
+    `behind` is where the walk begins: the chain's cut, or an entry that an earlier walk reached.
+    """
+
+    def __init__(self, ring: KeyRing, behind: Kept, kept: Iterable[Kept] = ()) -> None:
+        self.problems: list[Problem] = []
+        self.checked = 0
+        self.unsealed = 0
+        self.last = behind
+        self._ring = ring
+        self._kept = {one.position: one for one in kept if one.position >= behind.position}
+        self._compare(behind)
+
+    def step(self, stored: Stored) -> None:
+        """Check the next entry."""
+        content, proof, link = stored
+        self.checked += 1
+        if link is None:
+            self.unsealed += 1
+            if fits(self._ring, content, proof) is False:
+                self._add("changed", None, content.id, "It does not fit its proof.")
+            return
+        is_changed = self._is_changed(content, proof, link)
+        if is_changed:
+            self._add("changed", link.position, content.id, "It does not fit its proof.")
+        expected = self.last.position + 1
+        if link.position > expected:
+            self._missing(expected, link.position - 1)
+        elif not is_changed and link != self._following(content, proof, link):
+            self._add("moved", link.position, content.id, "It does not follow the one before it.")
+        self.last = Kept(max(link.position, self.last.position), link.digest)
+        self._compare(self.last)
+
+    def end(self, head: Head, proof: Proof | None) -> None:
+        """Compare what was found with the chain's head and its seal; None when it has none."""
+        if head.position > self.last.position:
+            self._missing(self.last.position + 1, head.position)
+        elif self.last != (head.position, head.digest):
+            self._add("head", head.position, None, "The entries lead to another head.")
+        if proof is not None and not is_sealed(self._ring, head, proof):
+            self._add("seal", head.position, None, "The head was not written with one of our keys.")
+        for kept in self._kept.values():
+            self._add("head", kept.position, None, "The chain no longer has a head that was kept.")
+
+    def _is_changed(self, content: Content, proof: Proof, link: Link) -> bool:
+        fitting = fits(self._ring, content, proof)
+        # Without the key, what was found when the entry got its place is what is known.
+        return not (link.is_proven if fitting is None else fitting)
+
+    def _following(self, content: Content, proof: Proof, link: Link) -> Link:
+        before = Head("", *self.last, 0, b"")
+        return follow(before, content, proof, is_proven=link.is_proven)
+
+    def _compare(self, found: Kept) -> None:
+        if self._kept.get(found.position) == found:
+            del self._kept[found.position]
+
+    def _missing(self, first: int, last: int) -> None:
+        detail = f"{last - first + 1} entries are gone, up to {last}."
+        self._add("missing", first, None, detail)
+
+    def _add(self, kind: Kind, position: int | None, entry_id: str | None, detail: str) -> None:
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(Problem(kind, position, entry_id, detail))
 
 
 def _bytes(values: Content | Head) -> bytes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, NamedTuple
 
+import asyncpg
 import msgspec
 
 from core import chain, ids
@@ -25,6 +26,42 @@ INSERT INTO audit_entry
        (id, at, program_id, actor, actor_role, action, object_id, before, after, address,
         request_id, key, proof)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+"""
+
+
+PAGE: Final = """
+SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, address,
+       request_id, key, proof, position, digest
+  FROM audit_entry
+ WHERE program_id = $1 AND ($2 = '' OR id < $2)
+   AND ($3::text IS NULL OR actor = $3) AND ($4::text IS NULL OR object_id = $4)
+   AND ($5::text IS NULL OR action = $5)
+   AND at >= $6 AND at < $7
+ ORDER BY id DESC LIMIT $8
+"""
+PAGE_OF_ALL: Final = """
+SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, address,
+       request_id, key, proof, position, digest
+  FROM audit_entry
+ WHERE ($1::text IS NULL OR program_id = $1) AND ($2 = '' OR id < $2)
+   AND ($3::text IS NULL OR actor = $3) AND ($4::text IS NULL OR object_id = $4)
+   AND ($5::text IS NULL OR action = $5)
+   AND at >= $6 AND at < $7
+ ORDER BY id DESC LIMIT $8
+"""
+FOLLOWING: Final = """
+SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, address,
+       request_id, key, proof, position, digest
+  FROM audit_entry
+ WHERE program_id = $1 AND id > $2 AND at >= $3 AND at < $4
+ ORDER BY id LIMIT $5
+"""
+ABOUT: Final = """
+SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, address,
+       request_id, key, proof, position, digest
+  FROM audit_entry
+ WHERE program_id = $1 AND (object_id = $2 OR actor = $2) AND id > $3
+ ORDER BY id LIMIT $4
 """
 
 
@@ -47,6 +84,38 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry as it is shown. `position` and `digest` are null until it has its place in its
+    chain; `proof` is an HMAC under a key derived from the field key named `key`.
+    """
+
+    id: str
+    at: dt.datetime
+    program_id: str | None
+    actor: str
+    actor_role: str
+    action: str
+    object_id: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    address: str
+    request_id: str
+    key: str
+    proof: str
+    position: int | None
+    digest: str | None
+
+
+class Span(NamedTuple):
+    """From when (inclusive) to when (exclusive) entries are asked for."""
+
+    since: dt.datetime = EPOCH
+    until: dt.datetime = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+
+EVER: Final = Span()
+
+
 async def add(db: Db, ring: KeyRing, entry: Entry) -> str:
     """Write the entry, if the caller's transaction commits; returns its id."""
     content = chain.Content(
@@ -67,5 +136,60 @@ async def add(db: Db, ring: KeyRing, entry: Entry) -> str:
     return entry_id
 
 
+async def page(
+    db: Db,
+    program_id: str,
+    *,
+    before: str,
+    limit: int,
+    actor: str | None = None,
+    object_id: str | None = None,
+    action: str | None = None,
+    span: Span = EVER,
+) -> list[Written]:
+    """Up to `limit` entries of the program, the newest first; those before the id `before`."""
+    rows = await db.fetch(PAGE, program_id, before, actor, object_id, action, *span, limit)
+    return [_written(row) for row in rows]
+
+
+async def page_of_all(
+    db: Db,
+    program_id: str | None,
+    *,
+    before: str,
+    limit: int,
+    actor: str | None = None,
+    object_id: str | None = None,
+    action: str | None = None,
+    span: Span = EVER,
+) -> list[Written]:
+    """As `page`; of all programs and the installation ('') when `program_id` is None."""
+    rows = await db.fetch(PAGE_OF_ALL, program_id, before, actor, object_id, action, *span, limit)
+    return [_written(row) for row in rows]
+
+
+async def following(
+    db: Db, program_id: str, *, after: str, limit: int, span: Span = EVER
+) -> list[Written]:
+    """Up to `limit` entries of the program beyond the id `after`, the oldest first."""
+    return [_written(row) for row in await db.fetch(FOLLOWING, program_id, after, *span, limit)]
+
+
+async def about(
+    db: Db, program_id: str, subject_id: str, *, after: str, limit: int
+) -> list[Written]:
+    """Up to `limit` entries of what the subject did and what was done to it, the oldest first."""
+    return [_written(row) for row in await db.fetch(ABOUT, program_id, subject_id, after, limit)]
+
+
 def _json(values: Mapping[str, object] | None) -> str | None:
     return None if values is None else msgspec.json.encode(values, order="sorted").decode()
+
+
+def _written(row: asyncpg.Record) -> Written:
+    values = dict(row)
+    for name in ("before", "after"):
+        values[name] = None if values[name] is None else msgspec.json.decode(values[name])
+    for name in ("proof", "digest"):
+        values[name] = None if values[name] is None else values[name].hex()
+    return Written(**{**values, "program_id": values["program_id"] or None})

@@ -23,7 +23,11 @@ BEGIN
         GRANT UPDATE ON outbox, webhook_delivery TO stampgate_app;
         GRANT DELETE ON webhook_endpoint, idempotency, outbox, webhook_delivery, schedule_run,
             dead_letter, address_salt, link TO stampgate_app;
-        GRANT INSERT ON audit_entry TO stampgate_app;
+        GRANT INSERT ON audit_entry, audit_chain TO stampgate_app;
+        GRANT UPDATE ON audit_chain TO stampgate_app;
+        -- Its place in the chain, once; a trigger refuses the rest.
+        GRANT UPDATE (position, digest, is_proven) ON audit_entry TO stampgate_app;
+        GRANT EXECUTE ON FUNCTION keep_audit_partitions(date, integer, date) TO stampgate_app;
         GRANT USAGE ON SEQUENCE link_version TO stampgate_app;
         GRANT EXECUTE ON FUNCTION keep_click_partitions(date, integer, integer) TO stampgate_app;
     END IF;

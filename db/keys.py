@@ -144,3 +144,11 @@ def failures(who: str) -> str:
 # Identity.
 
 AUTH_CHANGES = "{auth}:changes"  # stream: `k` session, subject or key, `i` id, `u` until (s)
+
+
+# The audit log: `{audit}`.
+
+
+def audit_heads() -> str:
+    """Hash: program id ('' is the installation) → `position:digest` of the chain's last head."""
+    return "{audit}:heads"

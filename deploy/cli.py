@@ -17,7 +17,7 @@ from typing import Final
 import asyncpg
 
 from core import errors, settings
-from deploy.commands import awards, jobs, keys, programs, schema
+from deploy.commands import audit, awards, jobs, keys, programs, schema
 from deploy.commands.doctor import add_doctor
 from deploy.local import files
 
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     awards.add_replay(commands)
     awards.add_rebuild(commands)
     jobs.add_dead_letters(commands)
+    audit.add_audit(commands)
     return top
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -12,14 +11,11 @@ import msgspec
 from db import audit
 from db.pg import Db
 from gateway.app import Call
-from web import logs
+from web import logs, proxies
 
 HIDDEN: Final = "***"
 ANONYMOUS: Final = "anonymous"
 
-# What is stored of an address is its network.
-_CUT_V4: Final = 24
-_CUT_V6: Final = 48
 _telling: Final = re.compile(
     r"password|secret|token|credential|private|signature|phone|mobile|e?mail|address"
     r"|attributes|(?:first|last|full|display)_name",
@@ -54,7 +50,7 @@ async def record(
         object_id=object_id,
         before=old,
         after=new,
-        address=cut(call.request.remote),
+        address=network(call),
         request_id=call.request_id,
         at_ms=call.app.now_ms(),
     )
@@ -78,15 +74,10 @@ def named(fields: Iterable[str]) -> dict[str, object]:
     return {"fields": sorted(fields)}
 
 
-def cut(address: str | None) -> str:
-    """The network that an address belongs to; empty when it is none."""
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return ""
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    prefix = _CUT_V4 if parsed.version == 4 else _CUT_V6
-    return str(ipaddress.ip_network((parsed, prefix), strict=False).network_address)
+def network(call: Call) -> str:
+    """The network that the caller's address belongs to; empty when it has no address."""
+    address = call.app.proxies.client(call.request.headers, call.request.remote or "")
+    return proxies.cut(address) or ""
 
 
 def _values(given: Values | None) -> dict[str, Any] | None:

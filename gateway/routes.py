@@ -10,6 +10,7 @@ from aiohttp import web
 
 from core import errors
 from gateway import (
+    audits,
     awards,
     clicks,
     dead_letters,
@@ -90,6 +91,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *webhooks.ROUTES,
             *deliveries.ROUTES,
             *dead_letters.ROUTES,
+            *audits.ROUTES,
         ),
     )
 )

@@ -191,6 +191,23 @@ rebuild_seconds = Histogram(
     "stampgate_rebuild_seconds", "Time that a partition was closed.", buckets=_SLOW
 )
 
+# The audit log.
+audit_unsealed = Gauge(
+    "stampgate_audit_unsealed_entries",
+    "Entries of the audit log that wait for their place in their chain.",
+    multiprocess_mode="livemostrecent",
+)
+audit_unsealed_seconds = Gauge(
+    "stampgate_audit_unsealed_seconds",
+    "For how long the oldest of them waits.",
+    multiprocess_mode="livemostrecent",
+)
+audit_broken_chains = Gauge(
+    "stampgate_audit_broken_chains",
+    "Chains of the audit log that no longer have a head that Redis has kept.",
+    multiprocess_mode="livemostrecent",
+)
+
 # Jobs.
 outbox_depth = Gauge(
     "stampgate_outbox_depth",

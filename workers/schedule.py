@@ -13,14 +13,15 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from core.settings import Settings
-from db import idempotency, ledger, pg, retention, revocations, sessions
+from db import audit_chain, idempotency, ledger, pg, retention, revocations, sessions
 from db import schedule as runs
 from db.pg import Db
 from web import metrics
-from workers import loop, watch
+from workers import loop, seal, watch
 
 log: Final = logging.getLogger("stampgate.schedule")
 
@@ -32,6 +33,7 @@ TICK_S: Final = 1.0
 RETRIES: Final = 20
 
 CLICK_DAYS_AHEAD: Final = 14
+AUDIT_MONTHS_AHEAD: Final = 2
 SALT_DAYS: Final = 2
 DELIVERY_DAYS: Final = 30
 SESSION_DAYS: Final = 30
@@ -55,6 +57,17 @@ async def keep_partitions(settings: Settings, db: Db, now_ms: int) -> None:
     )
 
 
+async def keep_audit_partitions(settings: Settings, db: Db, now_ms: int) -> None:
+    """Make partitions of the audit log ahead of time, cut off what is past retention."""
+    await audit_chain.keep_partitions(
+        db,
+        seal.read_ring(Path(settings.keyring_file)),
+        day(now_ms),
+        months_ahead=AUDIT_MONTHS_AHEAD,
+        retention_days=settings.audit_retention_days,
+    )
+
+
 async def forget(settings: Settings, db: Db, now_ms: int) -> None:
     """Forget address salts, old answers, sessions that ended, old deliveries and old runs."""
     await retention.delete_salts(db, day(now_ms) - dt.timedelta(days=SALT_DAYS - 1))
@@ -75,6 +88,7 @@ async def check_ledger(_settings: Settings, db: Db, _now_ms: int) -> None:
 
 JOBS: Final = (
     Job("keep_click_partitions", HOUR_S, keep_partitions),
+    Job("keep_audit_partitions", HOUR_S, keep_audit_partitions),
     Job("forget", HOUR_S, forget),
     Job("check_ledger", HOUR_S, check_ledger),
 )
@@ -128,9 +142,10 @@ def day(now_ms: int) -> dt.date:
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Schedule and watch until `stop`."""
+    """Schedule, watch and seal until `stop`."""
+    loops = (("schedule", session), ("watch", watch.session), ("seal", seal.session))
     async with asyncio.TaskGroup() as group:
-        for name, opened in (("schedule", session), ("watch", watch.session)):
+        for name, opened in loops:
             group.create_task(loop.repeat(name, partial(opened, settings), stop, idle_s=TICK_S))
 
 

@@ -7,12 +7,11 @@ import time
 import asyncpg
 import pytest
 
-from core import chain, keyring
+from core import chain
 from db import audit, pg
 from deploy.local.postgres import DatabaseUrls
+from tests.conftest import RING
 from tests.db.conftest import PROGRAM
-
-RING = keyring.generate(1_700_000_000_000, bytes(range(keyring.RING_ENTROPY_BYTES)))
 
 
 def entry(**changes: object) -> audit.Entry:

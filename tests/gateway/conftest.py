@@ -74,7 +74,7 @@ class Client:
             headers={name: value for name, value in merged.items() if value is not None},
         ) as response:
             raw = await response.read()
-            is_json = "json" in response.content_type
+            is_json = response.content_type.endswith(("/json", "+json"))
             return Answer(
                 response.status,
                 response.headers,
