@@ -290,6 +290,7 @@ ROUTES: tuple[Route, ...] = (
         reply=bulk.Answers[Award],
         errors=(errors.ProgramNotFound,),
         body_limit=bulk.BODY_LIMIT,
+        repeats="Each item has a key of its own.",
     ),
     Route(
         method="GET",

@@ -1,8 +1,9 @@
 """The fast lane's share of `POST /v1/awards`: small bodies, one key, a program in memory.
 
 It does what `awards.create` does, with the same functions; a differential test holds both to the
-same answer. A request that is not plain, has no key, or is about a program that is not in memory
-is left to the ordinary handler, before anything was asked of Redis.
+same answer. A request that is not plain, has no key or no good credential, comes from a page, is
+about a program that is not in memory, or whose caller has used up what it leased, is left to the
+ordinary handler, before anything was asked of Redis.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
 from aiohttp.http import SERVER_SOFTWARE
 from multidict import CIMultiDict
 
+from core.errors import RateLimited, Unauthorized
+from core.limits import Standing
 from db import awards as decided
 from db.decisions import BUDGET, UNKNOWN_MEMBER, Decision, Outcome
 from gateway import answers, auth, awards, dispatch
 from gateway.app import App
 from web import fastlane, metrics, problem, request_id, server
+from web import headers as every
 from web.fastlane import FastLane
 
 START: Final = b"POST /v1/awards HTTP/1.1"
@@ -36,11 +41,17 @@ _VARYING: Final = re.compile(
 _CREATED: Final = (
     b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nServer: "
     + SERVER_SOFTWARE.encode("ascii")
-    + b"\r\n%bRequest-Id: %b\r\nContent-Length: %d\r\n"
+    + b"\r\n"
+    + every.LINES
+    + b"%bRequest-Id: %b\r\nContent-Length: %d\r\n"
 )
-_REPLAYED: Final = b"".join(
-    b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in answers.REPLAYED.items()
-)
+
+
+def _lines(named: Mapping[str, str]) -> bytes:
+    return b"".join(b"%b: %b\r\n" % (name.encode(), text.encode()) for name, text in named.items())
+
+
+_REPLAYED: Final = _lines(answers.REPLAYED)
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -54,23 +65,26 @@ class _Parts(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """A head that was seen before, and the request id that it asks for."""
+    """A head that was seen before, the request id that it asks for, and the caller's language."""
 
     headers: CIMultiDict[str]
     name: str | None
+    language: str
 
 
 class _Order:
     """A request that is being answered: the waiter of its award (`points.Waiter`)."""
 
-    __slots__ = ("ask", "connection", "hot", "name", "now_ms", "started")
+    __slots__ = ("ask", "connection", "hot", "language", "name", "now_ms", "standing", "started")
 
     ask: decided.Ask
 
-    def __init__(self, hot: Hot, connection: FastLane, name: str, started: float) -> None:
+    def __init__(self, hot: Hot, connection: FastLane, known: _Known, started: float) -> None:
         self.hot = hot
         self.connection = connection
-        self.name = name
+        self.name = known.name or request_id.fresh()
+        self.language = known.language
+        self.standing: Standing | None = None
         self.started = started
         self.now_ms = hot.app.now_ms()
 
@@ -103,30 +117,38 @@ class Hot:
         known = None if parts is None else self._known(parts.head)
         if parts is None or known is None:
             return False
-        order = _Order(self, connection, known.name or request_id.fresh(), started)
+        order = _Order(self, connection, known, started)
         try:
-            ask = self._ask(known.headers, parts, order.now_ms)
+            ask = self._ask(order, known.headers, parts)
             if ask is None:
                 return False
             order.ask = ask
             decided.place_for(self.app.points, ask, order.now_ms, order)
+        except Unauthorized:
+            # Who guesses credentials is counted, which takes a question.
+            return False
         except Exception as error:  # noqa: BLE001 - `refusal` logs it
             self.refuse(order, error)
             return True
         connection.begin()
         return True
 
-    def _ask(self, headers: CIMultiDict[str], parts: _Parts, now_ms: int) -> decided.Ask | None:
-        """What is asked, or None when the program must be read first; raises the refusals."""
-        app = self.app
+    def _ask(self, order: _Order, headers: CIMultiDict[str], parts: _Parts) -> decided.Ask | None:
+        """What is asked, or None when something must be asked first; raises the refusals."""
+        app, now_ms = self.app, order.now_ms
         caller = auth.authenticate(app.verifier, headers, awards.CREATE.scope, now_ms // 1000)
+        program = None if caller.named_program is None else app.rules.known(caller.named_program)
+        if program is None:
+            return None
+        policy = app.rates.policy(caller)
+        if policy is not None:
+            order.standing = app.rates.admit_now(caller, policy)
+            if order.standing is None:
+                return None
         key = answers.checked_key(parts.key)
         # The required members and their texts need ten quotes, so none of them stands twice.
         is_checked = parts.body.count(b'"') <= 10 and b"\\" not in parts.body
         new = problem.decode(awards.decoder, parts.body, is_checked=is_checked)
-        program = app.rules.known(caller.program_id)
-        if program is None:
-            return None
         return awards.draft(program, caller.subject, key, new, now_ms)
 
     def settle(self, order: _Order, outcome: Outcome) -> None:
@@ -152,15 +174,21 @@ class Hot:
 
     def _accept(self, order: _Order, decision: Decision) -> None:
         body = _encode(awards.award(order.ask, decision))
-        replayed = _REPLAYED if decision.is_replay else b""
-        order.connection.answer(_CREATED % (replayed, order.name.encode("ascii"), len(body)), body)
+        more = _REPLAYED if decision.is_replay else b""
+        if order.standing is not None:
+            more += _lines(dispatch.standing_headers(order.standing))
+        order.connection.answer(_CREATED % (more, order.name.encode("ascii"), len(body)), body)
         self._count(order, awards.CREATE.status)
 
     def refuse(self, order: _Order, error: BaseException) -> None:
         """Answer the refusal, or the fault of ours, which the logs shall find by the request."""
         token = request_id.current.set(order.name)
-        response = dispatch.refusal(error, order.name)
+        response = dispatch.refusal(error, order.name, order.language)
         request_id.current.reset(token)
+        if isinstance(error, RateLimited):
+            order.standing = error.standing
+        if order.standing is not None:
+            response.headers.update(dispatch.standing_headers(order.standing))
         order.connection.answer(*fastlane.serialize(response))
         self._count(order, response.status)
 
@@ -173,12 +201,13 @@ class Hot:
         if known is not None:
             return known
         headers = fastlane.plain_headers(head)
-        if headers is None:
+        # What a page of another origin may read is the ordinary lane's business.
+        if headers is None or b"origin" in headers:
             return None
         texts = CIMultiDict(
             (name.decode("ascii"), value.decode("ascii")) for name, value in headers.items()
         )
-        named = _Known(texts, request_id.given(texts))
+        named = _Known(texts, request_id.given(texts), dispatch.language_of(texts))
         if len(head) <= HEAD_REMEMBERED_MAX:
             if len(self._heads) >= HEADS_MAX:
                 self._heads.clear()

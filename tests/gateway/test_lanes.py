@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -15,13 +16,13 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from core import events
+from core import events, tokens
 from core.settings import Settings
 from db import keys
 from gateway.app import App
 from gateway.dispatch import Dispatch
 from tests import lanes
-from tests.gateway.conftest import Client, open_all, speaking, token
+from tests.gateway.conftest import RING, Client, open_all, speaking, token
 from tests.lanes import Pace, Piece, Said, Speaker
 from web import server
 
@@ -29,7 +30,7 @@ START = b"POST /v1/awards HTTP/1.1\r\n"
 _TIME = re.compile(rb'"(id|created_at|occurred_at)":"[^"]+"')
 _REQUEST_ID = re.compile(rb"(?<=Request-Id: )[0-9a-f]{12}-[0-9a-f]+")
 _LENGTH = re.compile(rb"(?<=Content-Length: )2\d\d$")
-_WAIT = re.compile(rb"(?<=possible in )\d+")
+_WAIT = re.compile(rb"(?<=possible in )\d+|(?<=;t=)\d+|(?<=;r=)\d{4,}|(?<=Retry-After: )\d+")
 
 
 class Pair(NamedTuple):
@@ -197,6 +198,15 @@ async def test_body_means_the_same_in_both_lanes(pair: Pair) -> None:
         await pair.hear([Piece(data), Piece(data), Piece(pair.request())])
 
 
+async def test_limited_callers_are_told_the_same_in_both_lanes(pair: Pair) -> None:
+    program = tokens.verify(RING, pair.bearer.decode(), int(time.time())).program_id
+    for rate in (1, 3, 100_000):
+        limited = token(program, rate_per_minute=rate).encode()
+        for number in range(5):
+            data = pair.request(b"%d-%d" % (rate, number)).replace(pair.bearer, limited)
+            await pair.hear([Piece(data), Piece(data)])
+
+
 async def test_header_means_the_same_in_both_lanes(pair: Pair) -> None:
     body = b'{"member":"%b","kind":"points","amount":2}' % pair.member
     key = b"Idempotency-Key: "
@@ -219,6 +229,9 @@ async def test_header_means_the_same_in_both_lanes(pair: Pair) -> None:
         (key + b"q", b"Stampgate-Program: prg_01h455vb4pex5vsknk084sn02q"),
         (key + b"r", b"Stampgate-Program:"), (key + b"s", b"Upgrade: h2c", b"Connection: upgrade"),
         (key + b"t", b"Proxy-Connection: close"), (key + b"u", b"X: \xe9"),
+        (key + b"v", b"Origin: https://shop.example"), (key + b"w", b"If-None-Match: *"),
+        (key, b"Accept-Language: de"), (key, b"Accept-Language: tlh, fr;q=0.5"),
+        (key + b"x", b"Accept-Encoding: gzip, br"), (key + b"y", b"X-Forwarded-For: 192.0.2.1"),
     ]  # fmt: skip
     plain = pair.request(b"z")
     tokens = [b"", b"x", pair.bearer[:-2] + b"xx", expired, foreign, b" " + pair.bearer]
