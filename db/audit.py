@@ -31,7 +31,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 PAGE: Final = """
 SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, address,
-       request_id, key, proof, position, digest
+       request_id, key AS proven_with, proof, position, digest
   FROM audit_entry
  WHERE program_id = $1 AND ($2 = '' OR id < $2)
    AND ($3::text IS NULL OR actor = $3) AND ($4::text IS NULL OR object_id = $4)
@@ -41,7 +41,7 @@ SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, 
 """
 PAGE_OF_ALL: Final = """
 SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, address,
-       request_id, key, proof, position, digest
+       request_id, key AS proven_with, proof, position, digest
   FROM audit_entry
  WHERE ($1::text IS NULL OR program_id = $1) AND ($2 = '' OR id < $2)
    AND ($3::text IS NULL OR actor = $3) AND ($4::text IS NULL OR object_id = $4)
@@ -51,14 +51,14 @@ SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, 
 """
 FOLLOWING: Final = """
 SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, address,
-       request_id, key, proof, position, digest
+       request_id, key AS proven_with, proof, position, digest
   FROM audit_entry
  WHERE program_id = $1 AND id > $2 AND at >= $3 AND at < $4
  ORDER BY id LIMIT $5
 """
 ABOUT: Final = """
 SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, address,
-       request_id, key, proof, position, digest
+       request_id, key AS proven_with, proof, position, digest
   FROM audit_entry
  WHERE program_id = $1 AND (object_id = $2 OR actor = $2) AND id > $3
  ORDER BY id LIMIT $4
@@ -86,7 +86,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
     """An entry as it is shown. `position` and `digest` are null until it has its place in its
-    chain; `proof` is an HMAC under a key derived from the field key named `key`.
+    chain; `proof` is an HMAC under a key derived from the field key named `proven_with`.
     """
 
     id: str
@@ -100,7 +100,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     after: dict[str, Any] | None
     address: str
     request_id: str
-    key: str
+    proven_with: str
     proof: str
     position: int | None
     digest: str | None

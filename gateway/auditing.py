@@ -76,8 +76,7 @@ def named(fields: Iterable[str]) -> dict[str, object]:
 
 def network(call: Call) -> str:
     """The network that the caller's address belongs to; empty when it has no address."""
-    address = call.app.proxies.client(call.request.headers, call.request.remote or "")
-    return proxies.cut(address) or ""
+    return proxies.cut(call.address) or ""
 
 
 def _values(given: Values | None) -> dict[str, Any] | None:

@@ -141,7 +141,7 @@ def content(entry: dict[str, Any]) -> chain.Content:
 
 
 def proof(entry: dict[str, Any]) -> chain.Proof:
-    return chain.Proof(entry["key"], bytes.fromhex(entry["proof"]))
+    return chain.Proof(entry["proven_with"], bytes.fromhex(entry["proof"]))
 
 
 @pytest.fixture
