@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Iterable, Sequence
 
 import asyncpg
 import msgspec
@@ -24,6 +25,15 @@ VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN now() END)
        verified_at = CASE WHEN member_contact.hash = excluded.hash
                           THEN coalesce(member_contact.verified_at, excluded.verified_at)
                           ELSE excluded.verified_at END
+"""
+INSERT = """
+INSERT INTO member_contact (member_id, program_id, channel, sealed, hash)
+SELECT member_id, $1, channel, sealed, hash
+  FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bytea[])
+       AS item (member_id, channel, sealed, hash)
+"""
+TAKEN = """
+SELECT hash FROM member_contact WHERE program_id = $1 AND hash = ANY($2::bytea[])
 """
 FIND = """
 SELECT member_id, verified_at IS NOT NULL AS is_verified FROM member_contact
@@ -74,13 +84,35 @@ async def put(
     is_verified: bool = False,
 ) -> None:
     """Give a member a contact, in the place of the present one of this channel; ContactTaken."""
-    context = f"member_contact.sealed:{member_id}"
-    sealed = fields.seal(ring, contact.address, context, os.urandom(fields.NONCE_BYTES))
-    first = hashes(ring, contact)[0]
+    sealed, first = _seal(ring, member_id, contact), hashes(ring, contact)[0]
     try:
         await db.execute(PUT, member_id, program_id, contact.channel, sealed, first, is_verified)
     except asyncpg.UniqueViolationError:
         raise errors.ContactTaken from None
+
+
+async def add_many(
+    db: Db, ring: KeyRing, program_id: str, items: Sequence[tuple[str, Contact]]
+) -> None:
+    """Give new members their contacts, which nobody has verified; ContactTaken, and then none."""
+    try:
+        await db.execute(
+            INSERT,
+            program_id,
+            [member_id for member_id, _ in items],
+            [contact.channel for _, contact in items],
+            [_seal(ring, member_id, contact) for member_id, contact in items],
+            [hashes(ring, contact)[0] for _, contact in items],
+        )
+    except asyncpg.UniqueViolationError:
+        raise errors.ContactTaken from None
+
+
+async def taken(db: Db, ring: KeyRing, program_id: str, wanted: Iterable[Contact]) -> set[Contact]:
+    """Those contacts that members of the program have."""
+    by_hash = {one: contact for contact in wanted for one in hashes(ring, contact)}
+    rows = await db.fetch(TAKEN, program_id, list(by_hash))
+    return {by_hash[row["hash"]] for row in rows}
 
 
 async def find(db: Db, ring: KeyRing, program_id: str, contact: Contact) -> Found | None:
@@ -110,3 +142,8 @@ async def of_member(db: Db, ring: KeyRing, program_id: str, member_id: str) -> l
 async def delete(db: Db, program_id: str, member_id: str, channel: Channel | None = None) -> None:
     """Take a contact from a member, or all of them."""
     await db.execute(DELETE, program_id, member_id, channel)
+
+
+def _seal(ring: KeyRing, member_id: str, contact: Contact) -> bytes:
+    context = f"member_contact.sealed:{member_id}"
+    return fields.seal(ring, contact.address, context, os.urandom(fields.NONCE_BYTES))

@@ -10,19 +10,22 @@ from collections.abc import Sequence
 
 import msgspec
 
+from core import errors
 from core.contacts import Channel
 from db.pg import Db
 
-# Always one row, whoever is asked for. `imported` is the bcrypt hash of anybody in the program.
+# One row for whomever, as long as there is the program. `imported` is anybody's bcrypt hash.
 OF_MEMBER = """
-SELECT contact.member_id AS subject_id, contact.program_id, 'member' AS role,
+SELECT contact.member_id AS subject_id, program.id AS program_id, 'member' AS role,
        credential.password_hash, credential.changed_at,
        (SELECT password_hash FROM credential
          WHERE program_id = $1 AND starts_with(password_hash, '$2') LIMIT 1) AS imported
-  FROM (VALUES (true)) AS always
+  FROM program
   LEFT JOIN member_contact AS contact
-         ON contact.program_id = $1 AND contact.channel = $2 AND contact.hash = ANY($3::bytea[])
+         ON contact.program_id = program.id AND contact.channel = $2
+        AND contact.hash = ANY($3::bytea[])
   LEFT JOIN credential ON credential.subject_id = contact.member_id
+ WHERE program.id = $1
 """
 OF_OPERATOR = """
 SELECT operator.id AS subject_id, operator.program_id, operator.role,
@@ -54,14 +57,19 @@ VALUES ($1, $2, $3)
     ON CONFLICT (subject_id) DO UPDATE
    SET password_hash = excluded.password_hash, changed_at = clock_timestamp()
 """
+INSERT = """
+INSERT INTO credential (subject_id, program_id, password_hash)
+SELECT subject_id, $1, password_hash
+  FROM unnest($2::text[], $3::text[]) AS item (subject_id, password_hash)
+"""
 DELETE = """
 DELETE FROM credential WHERE subject_id = $1
 """
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What is known of whoever tries to sign in: nothing at all (None), or a person who may have a
-    password. `imported` is a bcrypt hash of the program, if it has any."""
+    """What is known of whoever tries to sign in: a person, who may have a password, or nobody.
+    `imported` is a bcrypt hash of the program, if it has any."""
 
     subject_id: str | None
     program_id: str | None
@@ -75,9 +83,10 @@ class Known(msgspec.Struct, frozen=True):
 
 
 async def of_member(db: Db, program_id: str, channel: Channel, hashes: Sequence[bytes]) -> Known:
-    """The member with this contact, and the password."""
+    """The member with this contact, and the password; ProgramNotFound."""
     row = await db.fetchrow(OF_MEMBER, program_id, channel, hashes)
-    assert row is not None
+    if row is None:
+        raise errors.ProgramNotFound
     return Known(**row)
 
 
@@ -111,6 +120,12 @@ async def change(db: Db, known: Known, password_hash: str) -> bool:
 async def put(db: Db, subject_id: str, program_id: str | None, password_hash: str) -> None:
     """Set or replace a password; the caller ends the sessions."""
     await db.execute(PUT, subject_id, program_id, password_hash)
+
+
+async def add_many(db: Db, program_id: str, items: Sequence[tuple[str, str]]) -> None:
+    """Store the passwords of new members, by their ids."""
+    subject_ids, hashes = [one for one, _ in items], [one for _, one in items]
+    await db.execute(INSERT, program_id, subject_ids, hashes)
 
 
 async def delete(db: Db, subject_id: str) -> None:

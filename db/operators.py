@@ -58,7 +58,9 @@ VALUES ($1, $2, now() + make_interval(secs => $3))
     ON CONFLICT (operator_id) DO UPDATE SET hash = excluded.hash, expires_at = excluded.expires_at
 """
 ACCEPT = """
-DELETE FROM invitation WHERE hash = $1 AND expires_at > now() RETURNING operator_id
+DELETE FROM invitation USING operator
+ WHERE hash = $1 AND expires_at > now() AND operator.id = operator_id
+RETURNING operator_id, program_id
 """
 
 
@@ -154,12 +156,12 @@ async def invite(db: Db, operator_id: str, token_hash: bytes, ttl_s: int) -> Non
     await db.execute(INVITE, operator_id, token_hash, ttl_s)
 
 
-async def accept(db: Db, token_hash: bytes) -> str:
-    """Use an invitation up; the operator's id. InvitationNotFound."""
-    operator_id = await db.fetchval(ACCEPT, token_hash)
-    if operator_id is None:
+async def accept(db: Db, token_hash: bytes) -> tuple[str, str | None]:
+    """Use an invitation up; the operator's id and program. InvitationNotFound."""
+    row = await db.fetchrow(ACCEPT, token_hash)
+    if row is None:
         raise errors.InvitationNotFound
-    return str(operator_id)
+    return row["operator_id"], row["program_id"]
 
 
 def _runs(role: str, state: str) -> bool:

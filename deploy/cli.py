@@ -17,7 +17,7 @@ from typing import Final
 import asyncpg
 
 from core import errors, settings
-from deploy.commands import audit, awards, jobs, keys, programs, schema
+from deploy.commands import audit, awards, jobs, keys, operators, programs, schema
 from deploy.commands.doctor import add_doctor
 from deploy.local import files
 
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     keys.add_token(commands)
     keys.add_keys(commands)
     programs.add_program(commands)
+    operators.add_operator(commands)
     programs.add_import(commands)
     awards.add_replay(commands)
     awards.add_rebuild(commands)

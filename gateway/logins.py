@@ -13,7 +13,7 @@ from core.contacts import Email, Phone
 from db import contacts as stored_contacts
 from db import credentials, operators, sessions
 from db.credentials import Known
-from gateway import signin
+from gateway import auditing, limits, signin
 from gateway.app import Call, read_as
 from gateway.sessions import OWN
 from gateway.signin import Grant, Subject
@@ -65,7 +65,7 @@ async def log_in(call: Call) -> web.Response:
     hashes = stored_contacts.hashes(call.app.ring, contact)
     async with call.app.connection() as db:
         known = await credentials.of_member(db, program_id, contact.channel, hashes)
-    return await _sign_in(call, known, login.password)
+    return await _sign_in(call, known, hashes[0], login.password)
 
 
 async def log_in_operator(call: Call) -> web.Response:
@@ -74,18 +74,32 @@ async def log_in_operator(call: Call) -> web.Response:
     hashes = operators.hashes(call.app.ring, contacts.email(login.email))
     async with call.app.connection() as db:
         known = await credentials.of_operator(db, hashes)
-    return await _sign_in(call, known, login.password)
+    return await _sign_in(call, known, hashes[0], login.password)
 
 
-async def _sign_in(call: Call, known: Known, password: str) -> web.Response:
-    app = call.app
+async def _sign_in(call: Call, known: Known, account_hash: bytes, password: str) -> web.Response:
+    refused = errors.SignInRefused
+    try:
+        async with limits.attempt(call.app, account_hash, signin.client(call), refused):
+            grant = await _grant(call, known, password)
+    except refused:
+        # Also of an account that there is not: a refusal takes the same time for all.
+        async with call.app.transaction() as db:
+            subject_id = known.subject_id or ""
+            await auditing.record(
+                call, db, "session.refuse", subject_id, program_id=known.program_id
+            )
+        raise
+    return problem.reply(grant, headers=signin.FRESH)
+
+
+async def _grant(call: Call, known: Known, password: str) -> Grant:
     upgraded = await proved(call, known, password)
-    async with app.transaction() as db:
+    async with call.app.transaction() as db:
         if known.subject_id is None or not await credentials.confirm(db, known, upgraded):
             raise errors.SignInRefused
         is_member = known.role == "member"
-        grant = await signin.grant(call, db, Subject(known.subject_id, is_member, "password"))
-    return problem.reply(grant, headers=signin.FRESH)
+        return await signin.grant(call, db, Subject(known.subject_id, is_member, "password"))
 
 
 async def proved(call: Call, known: Known, password: str) -> str | None:
@@ -115,7 +129,9 @@ async def change_password(call: Call) -> web.Response:
         known = await credentials.of_subject(db, caller.subject)
     if known is None:
         raise errors.SignInRefused("There is no password yet; set one with a code.")
-    await proved(call, known, change.current_password)
+    account, refused = caller.subject.encode(), errors.SignInRefused
+    async with limits.attempt(app, account, signin.client(call), refused):
+        await proved(call, known, change.current_password)
     new_hash = await app.hashing.hashed(change.new_password)
     async with app.transaction() as db:
         if not await credentials.change(db, known, new_hash):
@@ -160,6 +176,11 @@ ROUTES: tuple[Route, ...] = (
         body=ChangePassword,
         status=204,
         repeats="The second time the present password is another one, and nothing is changed.",
-        errors=(errors.SignInRefused, errors.PasswordTooWeak, errors.OverCapacity),
+        errors=(
+            errors.SignInRefused,
+            errors.PasswordTooWeak,
+            errors.RateLimited,
+            errors.OverCapacity,
+        ),
     ),
 )

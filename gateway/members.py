@@ -9,11 +9,12 @@ from aiohttp import web
 
 from core import errors
 from core.links import Ref
-from db import members
+from db import contacts, credentials, members, sessions
 from db.members import Member, NewMember
 from db.pg import Db
-from gateway import answers, auditing, bulk, lists, patches
+from gateway import answers, auditing, bulk, enrollments, lists, patches, signin
 from gateway.app import Call, read, read_as
+from gateway.enrollments import Draft, Enrollment
 from web import problem
 from web.routing import Route
 
@@ -33,7 +34,7 @@ class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 MemberPatch = patches.patch_of(NewMember)
-_new = msgspec.json.Decoder(NewMember)
+_new = msgspec.json.Decoder(Enrollment)
 _upsert = msgspec.json.Decoder(UpsertMember)
 _patch = msgspec.json.Decoder(MemberPatch)
 
@@ -41,11 +42,12 @@ _patch = msgspec.json.Decoder(MemberPatch)
 async def create(call: Call) -> web.Response:
     """Store a member and open the account: both, or neither."""
     body = await read(call)
-    new = problem.decode(_new, body)
+    draft = enrollments.draft(call.app, problem.decode(_new, body))
     program_id = call.principal.program_id
 
     async def work(db: Db) -> Member:
-        member = await members.add(db, call.app.ring, program_id, call.app.new_id("member"), new)
+        member = await members.add(db, call.app.ring, program_id, draft.id, draft.new)
+        await enrollments.add(db, call.app, program_id, [draft])
         await auditing.record(call, db, "member.create", member.id)
         await call.app.points.open_accounts(program_id, [member.id])
         return member
@@ -68,17 +70,20 @@ async def create_many(call: Call) -> web.Response:
     """Store up to 1,000 members; the answers stand in the order of the items."""
     body = await read(call)
     program_id = call.principal.program_id
-    drafts = bulk.drafts(body, _new, lambda new: (call.app.new_id("member"), new))
+    decoded = bulk.drafts(body, _new, lambda new: enrollments.draft(call.app, new))
 
     async def work(db: Db) -> bulk.Answers[Member]:
-        good = [draft for draft in drafts if isinstance(draft, tuple)]
-        added = await members.add_many(db, call.app.ring, program_id, good)
+        drafts = await enrollments.refuse_taken(db, call.app, program_id, decoded)
+        good = [draft for draft in drafts if isinstance(draft, Draft)]
+        items = [(draft.id, draft.new) for draft in good]
+        added = await members.add_many(db, call.app.ring, program_id, items)
+        await enrollments.add(db, call.app, program_id, [one for one in good if one.id in added])
         await auditing.record(call, db, "member.create_many", "", after={"ids": list(added)})
         await call.app.points.open_accounts(program_id, added)
         taken = errors.ExternalIdTaken()
         return bulk.Answers(
             [
-                bulk.answer(added.get(draft[0], taken) if isinstance(draft, tuple) else draft)
+                bulk.answer(added.get(draft.id, taken) if isinstance(draft, Draft) else draft)
                 for draft in drafts
             ]
         )
@@ -125,12 +130,16 @@ async def change(call: Call) -> web.Response:
 async def delete(call: Call) -> web.Response:
     """Delete a member; the ledger keeps the account, awards find it no more."""
     program_id, member_id = call.principal.program_id, call.params["member_id"]
-    points = call.app.points
+    points, lifetimes = call.app.points, call.app.lifetimes
     async with call.app.transaction() as db:
         await members.delete(db, program_id, member_id)
+        await contacts.delete(db, program_id, member_id)
+        await credentials.delete(db, member_id)
+        ended = await sessions.revoke_all(db, member_id, lifetimes)
         await auditing.record(call, db, "member.delete", member_id)
         # While Redis is away the account could not be closed, so nothing is deleted.
         await points.balances(program_id, member_id)
+    await signin.end(call.app, ended)
     # Not before the commit: an account that a living member lost would begin again at zero.
     try:
         await points.close_accounts(program_id, member_id)
@@ -147,10 +156,15 @@ ROUTES: tuple[Route, ...] = (
         name="create_member",
         summary="Store a member and open the account",
         scope="members:write",
-        body=NewMember,
+        body=Enrollment,
         reply=Member,
         status=201,
-        errors=(errors.ExternalIdTaken, errors.ProgramNotFound, errors.NotOpen),
+        errors=(
+            errors.ExternalIdTaken,
+            errors.ContactTaken,
+            errors.ProgramNotFound,
+            errors.NotOpen,
+        ),
         is_idempotent=True,
         is_key_optional=True,
     ),
@@ -172,9 +186,9 @@ ROUTES: tuple[Route, ...] = (
         name="create_members",
         summary="Store up to 1,000 members, with an answer for each",
         scope="members:write",
-        body=bulk.Items[NewMember],
+        body=bulk.Items[Enrollment],
         reply=bulk.Answers[Member],
-        errors=(errors.ProgramNotFound, errors.NotOpen),
+        errors=(errors.ContactTaken, errors.ProgramNotFound, errors.NotOpen),
         body_limit=bulk.BODY_LIMIT,
         is_idempotent=True,
         is_key_optional=True,

@@ -11,7 +11,7 @@ from aiohttp import web
 from core import errors, sessions
 from db import sessions as stored
 from db.sessions import Reused, Shown
-from gateway import lists, signin
+from gateway import auditing, lists, signin
 from gateway.app import Call, read_as
 from gateway.signin import Grant
 from web import problem
@@ -69,6 +69,7 @@ async def _end_one(call: Call, session_id: str) -> web.Response:
         ended = await stored.revoke(db, call.principal.subject, session_id, app.lifetimes)
         if not ended:
             raise errors.SessionNotFound
+        await auditing.record(call, db, "session.end", session_id)
     await signin.end(app, ended)
     return web.Response(status=204)
 
@@ -78,6 +79,7 @@ async def log_out_everywhere(call: Call) -> web.Response:
     app = call.app
     async with app.transaction() as db:
         ended = await stored.revoke_all(db, call.principal.subject, app.lifetimes)
+        await auditing.record(call, db, "session.end_all", call.principal.subject)
     await signin.end(app, ended)
     return web.Response(status=204)
 

@@ -16,7 +16,7 @@ from core import sessions as refreshing
 from db import sessions
 from db.pg import Db
 from db.sessions import Opening, Session
-from gateway import auth
+from gateway import auditing, auth
 from gateway.app import App, Call
 from web import metrics, proxies
 
@@ -63,6 +63,7 @@ async def grant(call: Call, db: Db, subject: Subject) -> Grant:
         address=network(call),
     )
     session = await sessions.open(db, opening, app.lifetimes)
+    await record(call, db, session, "session.open", {"method": subject.method})
     count(subject.method, "granted")
     return granted(app, session, refresh)
 
@@ -105,10 +106,25 @@ def program_of(call: Call) -> str:
     return program_id
 
 
+async def record(
+    call: Call, db: Db, session: Session, action: str, after: auditing.Values | None = None
+) -> None:
+    """Write into the audit log what the owner of a session did with it."""
+    owner = auth.Caller(
+        session.program_id, session.subject_id, is_platform=False, role=session.role
+    )
+    own_call = msgspec.structs.replace(call, principal=owner)
+    await auditing.record(own_call, db, action, session.id, None, after)
+
+
+def client(call: Call) -> str:
+    """The address that the caller is at."""
+    return call.app.proxies.client(call.request.headers, call.request.remote or "")
+
+
 def network(call: Call) -> str | None:
     """Where the caller is, as far as that is stored: the /24 or /48."""
-    client = call.app.proxies.client(call.request.headers, call.request.remote or "")
-    return proxies.cut(client)
+    return proxies.cut(client(call))
 
 
 def _user_agent(call: Call) -> str:
@@ -119,6 +135,7 @@ def _user_agent(call: Call) -> str:
 #: What any route that grants may answer with.
 ERRORS: Final[tuple[type[errors.StampgateError], ...]] = (
     errors.SignInRefused,
+    errors.RateLimited,
     errors.OverCapacity,
     errors.Unavailable,
     errors.OutcomeUnknown,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from typing import Any
 
@@ -69,6 +70,11 @@ def hashed(password: str) -> str:
     return passwords.hashed(password, os.urandom(passwords.SALT_BYTES))
 
 
+def program(client: Client) -> str:
+    """The program of a caller with a token."""
+    return str(claims(client.headers["Authorization"])["program"])
+
+
 async def program_of(app: App, member_id: str) -> str:
     return str(await app.pool.fetchval("SELECT program_id FROM member WHERE id = $1", member_id))
 
@@ -116,6 +122,4 @@ def claims(access_token: str) -> dict[str, Any]:
 
 
 def _padded(part: str) -> bytes:
-    import base64
-
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
