@@ -67,6 +67,7 @@ PREFIXES: Final[dict[Kind, str]] = {
 
 ENTROPY_BYTES: Final = 10
 
+_PAIRS: Final = base32.PAIRS
 _VERSION_AND_VARIANT: Final = 7 << 76 | 2 << 62
 _VERSION_AND_VARIANT_MASK: Final = 15 << 76 | 3 << 62
 
@@ -104,24 +105,30 @@ def link_bits(link_id: str) -> int:
 
 def event_id(kind: Kind, event: EventRef) -> str:
     """The id of a points event; OverflowError when a part does not fit its bits."""
-    sequence = event.sequence
+    partition, generation, sequence, ms = event
     if sequence >> 40:
         raise OverflowError(f"{event} does not fit an id")
-    # 40 bits are the last eight characters. Awards of one moment and partition share the rest.
+    # The time is the first ten characters, where it was decided the next eight, the sequence the
+    # last eight; many awards share the first and the second.
     return (
-        _before_sequence(kind, event.ms, event.partition, event.generation)
-        + base32.PAIRS[sequence >> 30]
-        + base32.PAIRS[(sequence >> 20) & 1023]
-        + base32.PAIRS[(sequence >> 10) & 1023]
-        + base32.PAIRS[sequence & 1023]
+        f"{PREFIXES[kind]}_{_time(ms)}{_place(partition, generation)}"
+        f"{_PAIRS[sequence >> 30]}{_PAIRS[sequence >> 20 & 1023]}"
+        f"{_PAIRS[sequence >> 10 & 1023]}{_PAIRS[sequence & 1023]}"
     )
 
 
-@functools.lru_cache(4096)
-def _before_sequence(kind: Kind, ms: int, partition: int, generation: int) -> str:
+@functools.lru_cache(1024)
+def _time(ms: int) -> str:
+    if ms >> 48:
+        raise OverflowError(f"{ms} ms does not fit an id")
+    return base32.encode(ms, 10)
+
+
+@functools.lru_cache(1024)
+def _place(partition: int, generation: int) -> str:
     if partition >> 12 or generation >> 22:
         raise OverflowError(f"partition {partition}, generation {generation} do not fit an id")
-    return _typeid(kind, ms, partition, generation << 40)[:-8]
+    return base32.encode((7 << 12 | partition) << 24 | 2 << 22 | generation, 8)
 
 
 def parse_event_id(text: str, kind: Kind) -> EventRef:

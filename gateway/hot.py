@@ -36,8 +36,13 @@ HEAD_REMEMBERED_MAX: Final = 4_096
 
 # Possessive, as in `fastlane`: no second way to read a padded value.
 _VARYING: Final = re.compile(
-    rb"\r\n(idempotency-key|content-length):[ \t]*+([\t\x20-\x7e]*+)(?=\r\n)", re.IGNORECASE
+    rb"\r\n((?i:idempotency-key|content-length)):[ \t]*+([\t\x20-\x7e]*+)(?=\r\n)"
 )
+# The same two lines as nearly all callers write them, and a key that is good as it stands.
+_USUAL: Final = ((b"\r\nIdempotency-Key: ", b"\r\nContent-Length: "),
+                 (b"\r\nidempotency-key: ", b"\r\ncontent-length: "))  # fmt: skip
+_ELSEWHERE: Final = frozenset({b"origin", b"idempotency-key", b"content-length"})
+_is_usual_key: Final = re.compile(rb"[!#-~](?:[ -~]{0,253}[!-~])?").fullmatch
 _CREATED: Final = (
     b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nServer: "
     + SERVER_SOFTWARE.encode("ascii")
@@ -201,8 +206,9 @@ class Hot:
         if known is not None:
             return known
         headers = fastlane.plain_headers(head)
-        # What a page of another origin may read is the ordinary lane's business.
-        if headers is None or b"origin" in headers:
+        # What a page of another origin may read is the ordinary lane's business, and so is a
+        # second one of the lines that were cut out.
+        if headers is None or not _ELSEWHERE.isdisjoint(headers):
             return None
         texts = CIMultiDict(
             (name.decode("ascii"), value.decode("ascii")) for name, value in headers.items()
@@ -228,15 +234,35 @@ def _parts(chunk: bytes) -> _Parts | None:
     if not chunk.startswith(START) or len(chunk) > fastlane.HEAD_MAX + BODY_MAX:
         return None
     end = chunk.find(b"\r\n\r\n") + 2
-    pieces = _VARYING.split(chunk[len(START) : end])
+    body = chunk[end + 2 :]
+    if len(body) > BODY_MAX:
+        return None
+    cut = _cut(chunk[len(START) : end])
+    if cut is None:
+        return None
+    head, key, length = cut
+    if not length.isdigit() or len(length) > 4 or int(length) != len(body):
+        return None
+    return _Parts(head[2:] + b"\r\n", str(key, "ascii"), body)
+
+
+def _cut(head: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """A head without its two lines that vary, the key, and the length; None unless each is there
+    once. Another one of the same name in what is left is found by `Hot._known`.
+    """
+    for key_line, length_line in _USUAL:
+        before, _, rest = head.partition(key_line)
+        key, _, after = rest.partition(b"\r\n")
+        if _is_usual_key(key):
+            before, _, rest = (before + b"\r\n" + after).partition(length_line)
+            length, _, after = rest.partition(b"\r\n")
+            return before + b"\r\n" + after, key, length
+    pieces = _VARYING.split(head)
     if len(pieces) != 7:
         return None
-    before, name, value, between, other, other_value, after = pieces
+    before, name, key, between, other, length, after = pieces
     if name.lower() == b"content-length":
-        name, value, other, other_value = other, other_value, name, value
-    body = chunk[end + 2 :]
-    is_whole = other_value.isdigit() and len(other_value) < 5 and int(other_value) == len(body)
-    if not is_whole or name.lower() == other.lower() or len(body) > BODY_MAX:
+        name, key, other, length = other, length, name, key
+    if name.lower() == other.lower():
         return None
-    head = b"".join((before, between, after, b"\r\n"))
-    return _Parts(head.removeprefix(b"\r\n"), str(value.rstrip(b" \t"), "ascii"), body)
+    return before + between + after, key.rstrip(b" \t"), length
