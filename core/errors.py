@@ -19,11 +19,17 @@ StampgateError                     500 internal_error
 │   ├── SignInRefused              401 sign_in_refused
 │   ├── TokenInvalid               401 token_invalid
 │   ├── TokenRevoked               401 token_revoked
-│   └── TokenExpired               401 token_expired
+│   ├── TokenExpired               401 token_expired
+│   ├── TokenExpired               401 token_expired
+│   ├── ApiKeyInvalid              401 api_key_invalid
+│   └── ApiKeyExpired              401 api_key_expired
 ├── Forbidden                      403 forbidden
 │   ├── OriginNotAllowed           403 origin_not_allowed
 │   ├── InsufficientScope          403 insufficient_scope
-│   └── SignInDeclined             403 sign_in_declined
+│   ├── SignInDeclined             403 sign_in_declined
+│   ├── ScopeNotYours              403 scope_not_yours
+│   ├── SecondFactorRequired       403 second_factor_required
+│   └── AddressNotAllowed          403 address_not_allowed
 ├── NotFound                       404 not_found
 │   ├── ProgramNotFound            404 program_not_found
 │   ├── MerchantNotFound           404 merchant_not_found
@@ -39,7 +45,8 @@ StampgateError                     500 internal_error
 │   ├── DeliveryNotFound           404 webhook_delivery_not_found
 │   ├── DeadLetterNotFound         404 dead_letter_not_found
 │   ├── ProviderNotFound           404 provider_not_found
-│   └── IdentityNotFound           404 identity_not_found
+│   ├── IdentityNotFound           404 identity_not_found
+│   └── ApiKeyNotFound             404 api_key_not_found
 ├── MethodNotAllowed               405 method_not_allowed
 ├── Conflict                       409 conflict
 │   ├── SlugTaken                  409 slug_taken
@@ -58,6 +65,7 @@ StampgateError                     500 internal_error
 │   ├── CaptureTooLarge            409 capture_exceeds_hold
 │   ├── LimitReached               409 limit_reached
 │   ├── BudgetExhausted            409 budget_exhausted
+│   ├── ApiKeyRevoked              409 api_key_revoked
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
 ├── RateLimited                    429 rate_limited
@@ -193,6 +201,14 @@ class TokenExpired(Unauthorized, code="token_expired"):
     """The token has expired."""
 
 
+class ApiKeyInvalid(Unauthorized, code="api_key_invalid"):
+    """The API key is not one of ours, or it was revoked."""
+
+
+class ApiKeyExpired(Unauthorized, code="api_key_expired"):
+    """The API key has expired."""
+
+
 class Forbidden(StampgateError, code="forbidden", status=403):
     """The credential does not allow this."""
 
@@ -207,6 +223,18 @@ class InsufficientScope(Forbidden, code="insufficient_scope"):
 
 class SignInDeclined(Forbidden, code="sign_in_declined"):
     """The person did not agree to sign in with the provider."""
+
+
+class ScopeNotYours(Forbidden, code="scope_not_yours"):
+    """Nobody hands on what they may not do themselves."""
+
+
+class SecondFactorRequired(Forbidden, code="second_factor_required"):
+    """Administrators must sign in with a second factor."""
+
+
+class AddressNotAllowed(Forbidden, code="address_not_allowed"):
+    """Administrators are not let in from this address."""
 
 
 class NotFound(StampgateError, code="not_found", status=404):
@@ -271,6 +299,10 @@ class ProviderNotFound(NotFound, code="provider_not_found"):
 
 class IdentityNotFound(NotFound, code="identity_not_found"):
     """No identity of this provider is linked."""
+
+
+class ApiKeyNotFound(NotFound, code="api_key_not_found"):
+    """There is no such API key in this program."""
 
 
 class MethodNotAllowed(StampgateError, code="method_not_allowed", status=405):
@@ -347,6 +379,10 @@ class LimitReached(Conflict, code="limit_reached"):
 
 class BudgetExhausted(Conflict, code="budget_exhausted"):
     """The program's budget is used up."""
+
+
+class ApiKeyRevoked(Conflict, code="api_key_revoked"):
+    """The API key was revoked, which is for ever."""
 
 
 class RequestInFlight(Conflict, code="request_in_flight"):

@@ -133,6 +133,36 @@ CREATE TABLE public.address_salt (
     salt bytea NOT NULL
 );
 
+CREATE TABLE public.api_key (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    prefix text NOT NULL COLLATE pg_catalog."C",
+    hash bytea NOT NULL,
+    previous_prefix text COLLATE pg_catalog."C",
+    previous_hash bytea,
+    previous_until timestamp with time zone,
+    scopes text[] NOT NULL,
+    rate_per_minute integer,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_key_has_scopes CHECK ((cardinality(scopes) > 0)),
+    CONSTRAINT api_key_hash_is_sha256 CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT api_key_previous_hash_is_sha256 CHECK ((octet_length(previous_hash) = 32)),
+    CONSTRAINT api_key_previous_is_whole CHECK ((num_nonnulls(previous_prefix, previous_hash, previous_until) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT api_key_rate_is_not_negative CHECK ((rate_per_minute >= 0))
+);
+
+CREATE TABLE public.api_key_usage (
+    key_id text NOT NULL COLLATE pg_catalog."C",
+    day date NOT NULL,
+    requests bigint NOT NULL
+);
+
 CREATE TABLE public.audit_chain (
     program_id text NOT NULL COLLATE pg_catalog."C",
     "position" bigint NOT NULL,
@@ -647,6 +677,18 @@ ALTER TABLE ONLY public.account
 ALTER TABLE ONLY public.address_salt
     ADD CONSTRAINT address_salt_pkey PRIMARY KEY (day);
 
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_prefix_is_unique UNIQUE (prefix);
+
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_previous_prefix_is_unique UNIQUE (previous_prefix);
+
+ALTER TABLE ONLY public.api_key_usage
+    ADD CONSTRAINT api_key_usage_pkey PRIMARY KEY (key_id, day);
+
 ALTER TABLE ONLY public.audit_chain
     ADD CONSTRAINT audit_chain_pkey PRIMARY KEY (program_id);
 
@@ -789,6 +831,8 @@ CREATE INDEX account_by_member ON public.account USING btree (member_id) WHERE (
 
 CREATE INDEX account_by_partition ON public.account USING btree (partition);
 
+CREATE INDEX api_key_by_program ON public.api_key USING btree (program_id, id);
+
 CREATE INDEX audit_entry_by_id ON ONLY public.audit_entry USING btree (id);
 
 CREATE INDEX audit_entry_by_object ON ONLY public.audit_entry USING btree (object_id, id);
@@ -878,6 +922,12 @@ CREATE TRIGGER audit_entry_is_not_truncated BEFORE TRUNCATE ON public.audit_entr
 CREATE TRIGGER ledger_transaction_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_transaction FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER posting_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.posting FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.api_key_usage
+    ADD CONSTRAINT api_key_usage_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.api_key(id);
 
 ALTER TABLE ONLY public.invitation
     ADD CONSTRAINT invitation_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operator(id) ON DELETE CASCADE;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from core import errors, ids
+from core import errors, fields, ids
 from db import decisions, idempotency
 from db.pg import Db
 from gateway.app import Call
@@ -42,7 +43,10 @@ def checked_key(value: str) -> str:
 
 
 async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]]) -> web.Response:
-    """Do `work` in one transaction and answer what it returns; with a key, once for all repeats."""
+    """Do `work` in one transaction and answer what it returns; with a key, once for all repeats.
+
+    The answer of a route that is secret is stored sealed.
+    """
     key = key_of(call)
     if key is None:
         async with call.app.transaction() as db:
@@ -56,10 +60,25 @@ async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]])
     async with call.app.transaction() as db:
         first = await idempotency.begin(db, scope)
         if first is not None:
-            return problem.reply(msgspec.Raw(first.body), first.status, REPLAYED)
-        answer = idempotency.Answer(call.route.status, msgspec.json.encode(await work(db)))
-        await idempotency.finish(db, scope, answer)
-    return problem.reply(msgspec.Raw(answer.body), answer.status)
+            stored = _unsealed(call, scope, first.body) if call.route.is_secret else first.body
+            return problem.reply(msgspec.Raw(stored), first.status, REPLAYED)
+        made = msgspec.json.encode(await work(db))
+        kept = _sealed(call, scope, made) if call.route.is_secret else made
+        await idempotency.finish(db, scope, idempotency.Answer(call.route.status, kept))
+    return problem.reply(msgspec.Raw(made), call.route.status)
+
+
+def _sealed(call: Call, scope: idempotency.Scope, answer: bytes) -> bytes:
+    nonce = os.urandom(fields.NONCE_BYTES)
+    return fields.seal(call.app.ring, answer.decode(), _context(scope), nonce)
+
+
+def _unsealed(call: Call, scope: idempotency.Scope, stored: bytes) -> bytes:
+    return fields.unseal(call.app.ring, stored, _context(scope)).encode()
+
+
+def _context(scope: idempotency.Scope) -> str:
+    return f"idempotency.answer:{scope.program_id}:{scope.caller}:{scope.key}"
 
 
 def required_key(call: Call) -> str:

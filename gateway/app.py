@@ -22,6 +22,7 @@ from core.settings import Settings
 from db import clicks, pg, points, redis, sessions
 from gateway.auth import Caller
 from gateway.bearers import Bearers, Ring
+from gateway.credentials import Credentials
 from gateway.hashing import Hashing
 from gateway.measures import Measures, Transaction
 from gateway.origins import Origins
@@ -57,6 +58,8 @@ class App:
         self.hashing: Final = Hashing(settings.gateway_processes, settings.hashing_pending_max)
         self.pool: Final = pool
         self.redis: Final = connection
+        self.credentials: Final = Credentials(self.verifier, self.connection)
+        self.revocations.when_key_changes = self.credentials.forget
         # Where links may not lead, and where they may although it is private.
         self.own_hosts: Final = (urlsplit(settings.public_redirector_url).netloc.lower(),)
         allowed = map(str.strip, settings.outbound_allow.split(","))
@@ -84,12 +87,14 @@ class App:
             max_pending_bytes=settings.award_pending_bytes_max,
         )
         self = cls(settings, ring, await pg.open_pool(settings), connection)
+        self.credentials.start()
         await self.revocations.open()
         return self
 
     async def close(self) -> None:
         """Hang up, after what is under way."""
         await self.rates.close()
+        await self.credentials.close()
         self._looking.cancel()
         self.hashing.close()
         await self.revocations.close()

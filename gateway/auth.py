@@ -1,12 +1,13 @@
-"""Who is calling, in whose name: a bearer token, and for platform staff the program's header."""
+"""What the bearer of a credential may do, and in which program; platform staff name it."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from multidict import MultiMapping
 
 from core import errors, ids, tokens
+from core.tokens import Principal
 
 PROGRAM_HEADER: Final = "Stampgate-Program"
 
@@ -24,6 +25,7 @@ class Caller(NamedTuple):
     rate_per_minute: int | None = None
     session_id: str = ""
     has_second_factor: bool = False
+    scopes: frozenset[str] = frozenset()
 
     @property
     def program_id(self) -> str:
@@ -32,30 +34,22 @@ class Caller(NamedTuple):
             raise errors.Refused(f"Name the program with the header {PROGRAM_HEADER}.")
         return self.named_program
 
+    def may(self, scope: str) -> bool:
+        """Whether the caller may use a route of this scope."""
+        return _may(self.scopes, self.role, scope, is_platform=self.is_platform)
+
 
 ANYONE: Final = Caller(None, "", is_platform=False)
 
 
-class Verifier(Protocol):
-    """Says whose a token is."""
+def allow(principal: Principal, headers: MultiMapping[str], scope: str) -> Caller:
+    """The caller, allowed to use a route of this scope; Forbidden and what is below it.
 
-    def verify(self, token: str, now_s: int) -> tokens.Principal: ...
-
-
-def authenticate(
-    verifier: Verifier, headers: MultiMapping[str], scope: str | None, now_s: int
-) -> Caller:
-    """The caller, allowed to use a route of this scope; Unauthorized, Forbidden.
-
-    A scope may be several with spaces, of which one is enough. Staff with `platform:admin` may do
-    everything in the program that they name, except for what is another person's own.
+    A scope may be several with spaces, of which one is enough.
     """
-    if scope is None:
-        return ANYONE
-    principal = verifier.verify(_bearer(headers), now_s)
     is_platform = principal.program_id is None and tokens.PLATFORM in principal.scopes
-    if scope not in principal.scopes and not _may(principal, scope, is_platform=is_platform):
-        raise errors.InsufficientScope(f"The token lacks the scope {scope}.")
+    if not _may(principal.scopes, principal.role, scope, is_platform=is_platform):
+        raise errors.InsufficientScope(f"The credential lacks the scope {scope}.")
     return Caller(
         program_of(headers, principal.program_id),
         principal.subject,
@@ -64,23 +58,16 @@ def authenticate(
         principal.rate_per_minute,
         principal.session_id,
         principal.has_second_factor,
+        principal.scopes,
     )
 
 
-def _may(principal: tokens.Principal, scope: str, *, is_platform: bool) -> bool:
-    wanted = scope.split(" ")
-    is_own = not principal.scopes.isdisjoint(wanted)
-    return is_own or (is_platform and set(tokens.OWN).isdisjoint(wanted))
-
-
-def _bearer(headers: MultiMapping[str]) -> str:
-    values = headers.getall("Authorization", [])
-    if len(values) != 1:
-        raise errors.Unauthorized("Send one Authorization header with a bearer token.")
-    kind, _, token = values[0].partition(" ")
-    if kind.lower() != "bearer" or not token:
-        raise errors.Unauthorized("The Authorization header must be Bearer and a token.")
-    return token.strip(" ")
+def _may(scopes: frozenset[str], role: str, scope: str, *, is_platform: bool) -> bool:
+    """The platform's own tokens, signed on the server, may do all but what is a person's own."""
+    wanted = {scope} if " " not in scope else set(scope.split(" "))
+    if not scopes.isdisjoint(wanted):
+        return is_platform or tokens.PLATFORM not in wanted
+    return is_platform and role == "app" and wanted.isdisjoint(tokens.OWN)
 
 
 def program_of(headers: MultiMapping[str], own: str | None) -> str | None:

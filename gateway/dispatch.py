@@ -83,17 +83,21 @@ class Dispatch:
 
     async def _admitted(self, exchange: Exchange, route: Route) -> auth.Caller:
         """The caller, who may use this route now; a credential that is no good counts as none."""
-        app = self._app
+        app, now_ms = self._app, self._app.now_ms()
+        caller, principal = auth.ANYONE, None
         try:
-            caller = auth.authenticate(
-                app.verifier, exchange.request.headers, route.scope, app.now_ms() // 1000
-            )
+            if route.scope is not None:
+                principal = await app.credentials.find(exchange.request.headers, now_ms // 1000)
+                caller = auth.allow(principal, exchange.request.headers, route.scope)
         except Unauthorized:
             exchange.standing = await app.rates.admit_anonymous(exchange.address)
             raise
         if route.is_limited:
             exchange.standing = await app.rates.admit(caller, exchange.address)
+        if principal is not None:
+            app.credentials.note(principal, now_ms)
         return caller
+
 
     async def _dress(self, exchange: Exchange, response: web.StreamResponse) -> None:
         """Give the answer the headers that all have, and the form that the request asks for."""

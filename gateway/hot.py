@@ -2,7 +2,7 @@
 
 It does what `awards.create` does, with the same functions; a differential test holds both to the
 same answer. A request that is not plain, has no key or no good credential, comes from a page, is
-about a program that is not in memory, or whose caller has used up what it leased, is left to the
+about an API key or a program that is not in memory, or whose caller has used up what it leased, is left to the
 ordinary handler, before anything was asked of Redis.
 """
 
@@ -29,6 +29,7 @@ from web import headers as every
 from web.fastlane import FastLane
 
 START: Final = b"POST /v1/awards HTTP/1.1"
+SCOPE: Final = awards.CREATE.scope or ""
 BODY_MAX: Final = 8_192
 # Callers repeat their heads but for two lines. Past this many, memory starts afresh.
 HEADS_MAX: Final = 1_024
@@ -141,7 +142,10 @@ class Hot:
     def _ask(self, order: _Order, headers: CIMultiDict[str], parts: _Parts) -> decided.Ask | None:
         """What is asked, or None when something must be asked first; raises the refusals."""
         app, now_ms = self.app, order.now_ms
-        caller = auth.authenticate(app.verifier, headers, awards.CREATE.scope, now_ms // 1000)
+        principal = app.credentials.known(headers, now_ms // 1000)
+        if principal is None:
+            return None
+        caller = auth.allow(principal, headers, SCOPE)
         program = None if caller.named_program is None else app.rules.known(caller.named_program)
         if program is None:
             return None
@@ -150,6 +154,7 @@ class Hot:
             order.standing = app.rates.admit_now(caller, policy)
             if order.standing is None:
                 return None
+        app.credentials.note(principal, now_ms)
         key = answers.checked_key(parts.key)
         # The required members and their texts need ten quotes, so none of them stands twice.
         is_checked = parts.body.count(b'"') <= 10 and b"\\" not in parts.body

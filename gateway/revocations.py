@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from core import errors
@@ -44,6 +44,8 @@ class Revocations:
         self._rows_read_at = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
         self._was_read = asyncio.Event()
+        #: Told of each API key that was revoked or changed: whoever remembers it reads it again.
+        self.when_key_changes: Callable[[str], None] = _ignore
 
     @property
     def is_loaded(self) -> bool:
@@ -55,9 +57,7 @@ class Revocations:
         until = self._until
         if principal.session_id and not self._was_read.is_set():
             raise errors.Unavailable("Which sessions have ended is not known yet.")
-        return bool(until) and (
-            principal.session_id in until or principal.subject in until or principal.key_id in until
-        )
+        return bool(until) and (principal.session_id in until or principal.subject in until)
 
     async def open(self) -> None:
         """Read what is void and go on reading; returns also when the servers are away."""
@@ -109,7 +109,10 @@ class Revocations:
 
     def _learn(self, revoked: Iterable[Revoked]) -> None:
         for one in revoked:
-            self._until[one.id] = max(one.until_s, self._until.get(one.id, 0))
+            if revocations.kind_of(one.id) == "key":
+                self.when_key_changes(one.id)
+            else:
+                self._until[one.id] = max(one.until_s, self._until.get(one.id, 0))
 
     async def _follow(self) -> None:
         while True:
@@ -129,3 +132,7 @@ class Revocations:
                     log.debug("the rows have to wait: %s", type(error).__name__)
                     await asyncio.sleep(ROWS_ALONE_S)
             await asyncio.sleep(POLL_S)
+
+
+def _ignore(_key_id: str) -> None:
+    """Nobody remembers keys."""

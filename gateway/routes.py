@@ -17,6 +17,7 @@ from gateway import (
     deliveries,
     holds,
     imports,
+    keys,
     links,
     logins,
     me,
@@ -94,6 +95,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *deliveries.ROUTES,
             *dead_letters.ROUTES,
             *audits.ROUTES,
+            *keys.ROUTES,
         ),
     )
 )

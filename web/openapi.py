@@ -13,6 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from core.errors import (
+    ApiKeyExpired,
+    ApiKeyInvalid,
     BodyTooLarge,
     IdempotencyKeyInvalid,
     IdempotencyKeyMissing,
@@ -42,8 +44,17 @@ IDEMPOTENCY_KEY: Final[Document] = {
 }
 SECURITY_SCHEMES: Final[Document] = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-_SCOPE_ERRORS: Final = (Unauthorized, TokenInvalid, TokenExpired, TokenRevoked, InsufficientScope)
+_SCOPE_ERRORS: Final = (
+    Unauthorized,
+    TokenInvalid,
+    TokenExpired,
+    TokenRevoked,
+    ApiKeyInvalid,
+    ApiKeyExpired,
+    InsufficientScope,
+)
 _KEY_ERRORS: Final = (IdempotencyKeyInvalid, IdempotencyKeyReused)
 _VERSION: Final = re.compile(r"v\d+")
 

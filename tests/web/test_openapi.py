@@ -101,7 +101,10 @@ def test_errors_are_listed_by_status_and_code(document: Any) -> None:
     codes = {status: answer["x-codes"] for status, answer in responses.items() if status != "201"}
     assert codes == {
         "400": ["idempotency_key_invalid", "idempotency_key_missing", "invalid_json"],
-        "401": ["token_expired", "token_invalid", "token_revoked", "unauthorized"],
+        "401": [
+            *("api_key_expired", "api_key_invalid"),
+            *("token_expired", "token_invalid", "token_revoked", "unauthorized"),
+        ],
         "403": ["insufficient_scope"],
         "404": ["member_not_found"],
         "409": ["insufficient_balance"],
@@ -139,7 +142,7 @@ def test_parameters_come_from_the_path_the_query_type_and_the_headers(document: 
 def test_scopes_are_told_and_open_routes_need_no_credential(document: Any) -> None:
     spends = document["paths"]["/v1/spends"]["post"]
     assert spends["x-required-scope"] == "awards:write"
-    assert spends["security"] == [{"bearer": []}]
+    assert spends["security"] == [{"bearer": []}, {"api_key": []}]
     assert "security" not in document["paths"]["/openapi.json"]["get"]
     assert document["paths"]["/openapi.json"]["get"]["tags"] == ["openapi"]
     assert spends["tags"] == ["spends"]
