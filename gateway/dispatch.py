@@ -98,7 +98,6 @@ class Dispatch:
             app.credentials.note(principal, now_ms)
         return caller
 
-
     async def _dress(self, exchange: Exchange, response: web.StreamResponse) -> None:
         """Give the answer the headers that all have, and the form that the request asks for."""
         request, route = exchange.request, exchange.route

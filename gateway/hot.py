@@ -1,8 +1,8 @@
 """The fast lane's share of `POST /v1/awards`: small bodies, one key, a program in memory.
 
 It does what `awards.create` does, with the same functions; a differential test holds both to the
-same answer. A request that is not plain, has no key or no good credential, comes from a page, is
-about an API key or a program that is not in memory, or whose caller has used up what it leased, is left to the
+same answer. A request that is not plain, has no key or no good credential, comes from a page, whose
+API key or program is not in memory, or whose caller has used up what it leased, is left to the
 ordinary handler, before anything was asked of Redis.
 """
 
