@@ -13,6 +13,7 @@ StampgateError                     500 internal_error
 │   ├── InvalidRequest             422 invalid_request
 │   ├── InvalidDestination         422 invalid_destination
 │   ├── RedirectNotAllowed         422 redirect_not_allowed
+│   ├── InvalidTemplate            422 invalid_template
 │   ├── IdempotencyKeyReused       422 idempotency_key_reused
 │   └── PasswordTooWeak            422 password_too_weak
 ├── Unauthorized                   401 unauthorized
@@ -43,6 +44,8 @@ StampgateError                     500 internal_error
 │   ├── HoldNotFound               404 hold_not_found
 │   ├── EndpointNotFound           404 webhook_endpoint_not_found
 │   ├── DeliveryNotFound           404 webhook_delivery_not_found
+│   ├── TemplateNotFound           404 template_not_found
+│   ├── NotificationNotFound       404 notification_not_found
 │   ├── DeadLetterNotFound         404 dead_letter_not_found
 │   ├── ProviderNotFound           404 provider_not_found
 │   ├── IdentityNotFound           404 identity_not_found
@@ -65,6 +68,7 @@ StampgateError                     500 internal_error
 │   ├── CaptureTooLarge            409 capture_exceeds_hold
 │   ├── LimitReached               409 limit_reached
 │   ├── BudgetExhausted            409 budget_exhausted
+│   ├── NotResendable              409 not_resendable
 │   ├── ApiKeyRevoked              409 api_key_revoked
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
@@ -80,6 +84,8 @@ Malformed (a ValueError)           never an answer by itself
 ├── BadKeyRing
 ├── BadField
 ├── BadTemplate
+├── BadAddress
+├── BadReply
 ├── BadSignature
 ├── BadTask
 ├── BadId
@@ -171,6 +177,10 @@ class InvalidDestination(Invalid, code="invalid_destination"):
 
 class RedirectNotAllowed(Invalid, code="redirect_not_allowed"):
     """The program's settings do not list this address among `sign_in_redirects`."""
+
+
+class InvalidTemplate(Invalid, code="invalid_template"):
+    """The text cannot serve as this template."""
 
 
 class IdempotencyKeyReused(Invalid, code="idempotency_key_reused"):
@@ -289,6 +299,14 @@ class DeliveryNotFound(NotFound, code="webhook_delivery_not_found"):
     """There is no such webhook delivery in this program."""
 
 
+class TemplateNotFound(NotFound, code="template_not_found"):
+    """There is no such template."""
+
+
+class NotificationNotFound(NotFound, code="notification_not_found"):
+    """There is no such notification in this program."""
+
+
 class DeadLetterNotFound(NotFound, code="dead_letter_not_found"):
     """There is no such dead letter."""
 
@@ -385,6 +403,10 @@ class ApiKeyRevoked(Conflict, code="api_key_revoked"):
     """The API key was revoked, which is for ever."""
 
 
+class NotResendable(Conflict, code="not_resendable"):
+    """The notification is under way or was sent, or what it said is no longer kept."""
+
+
 class RequestInFlight(Conflict, code="request_in_flight"):
     """The first request with this Idempotency-Key has not been answered yet."""
 
@@ -453,6 +475,14 @@ class BadField(Malformed):
 
 class BadTemplate(Malformed):
     """A text cannot be filled in; the message names variables, never their values."""
+
+
+class BadAddress(Malformed):
+    """The text is no mail address that a message can be sent to; it is not quoted."""
+
+
+class BadReply(Malformed):
+    """What a server answers is not in the form of its protocol."""
 
 
 class BadSignature(Malformed):

@@ -13,10 +13,11 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from core import mail, smtp
 from core.errors import BadSetting
 
 PREFIX: Final = "STAMPGATE_"
-SECRETS: Final = ("database_url", "migrate_url", "flush_url", "redis_url", "queue_url")
+SECRETS: Final = ("database_url", "migrate_url", "flush_url", "redis_url", "queue_url", "mail_url")
 
 DAY_S: Final = 86_400
 MIB: Final = 1 << 20
@@ -29,6 +30,7 @@ Processes = Annotated[int, msgspec.Meta(ge=1, le=256)]
 PostgresUrl = Annotated[str, msgspec.Meta(pattern=r"^(postgres(ql)?://|$)")]
 RedisUrl = Annotated[str, msgspec.Meta(pattern=r"^(redis|rediss|unix)://")]
 HttpUrl = Annotated[str, msgspec.Meta(pattern=r"^(https?://[^/?#]+|$)")]
+MailUrl = Annotated[str, msgspec.Meta(pattern=r"^(smtps?://|$)")]
 Seconds = Annotated[str, msgspec.Meta(pattern=r"^\d{1,7}(,\d{1,7})*$")]
 
 
@@ -104,6 +106,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     webhook_schedule_s: Seconds = "0,5,300,1800,7200,18000,36000,36000"
     webhook_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 15.0
 
+    mail_url: MailUrl = ""
+    mail_from: str = "no-reply@localhost"
+    mail_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    outbox_dir: str = ".stampgate/outbox"
+    notification_schedule_s: Seconds = "0,5,30,120,600,1800,7200,21600"
+
     def __post_init__(self) -> None:
         try:
             self.trusted_networks  # noqa: B018 - parsed here so that a bad value stops the start
@@ -115,6 +123,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
         if self.spool_segment_bytes > self.spool_max_bytes:
             name, limit = _variable("spool_segment_bytes"), _variable("spool_max_bytes")
             raise ValueError(f"{name}: Expected at most {limit} ({self.spool_max_bytes})")
+        self._check_mail()
+
+    def _check_mail(self) -> None:
+        for field, check, value in (
+            ("mail_url", smtp.server, self.mail_url),
+            ("mail_from", mail.sender, self.mail_from),
+        ):
+            try:
+                if value:
+                    check(value)
+            except ValueError as error:
+                raise ValueError(f"{_variable(field)}: {error}") from error
 
     def __repr__(self) -> str:
         """Without values: the URLs carry passwords."""
@@ -145,6 +165,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     def webhook_delays_s(self) -> tuple[int, ...]:
         """Seconds to wait before each attempt to deliver a webhook."""
         return tuple(int(text) for text in self.webhook_schedule_s.split(","))
+
+    @property
+    def notification_delays_s(self) -> tuple[int, ...]:
+        """Seconds to wait before each attempt to send a notification."""
+        return tuple(int(text) for text in self.notification_schedule_s.split(","))
 
 
 def load(environ: Mapping[str, str]) -> Settings:

@@ -33,6 +33,12 @@ class PublishLink(Task, frozen=True):
     version: int
 
 
+class SendNotification(Task, frozen=True):
+    """Send a message to a member or an operator."""
+
+    notification_id: str
+
+
 class Route(NamedTuple):
     """Where a task goes; the actor's name is also the task's name in the outbox."""
 
@@ -43,6 +49,7 @@ class Route(NamedTuple):
 TASKS: Final[dict[type[Task], Route]] = {
     DeliverWebhook: Route(queue="default", actor="deliver_webhook"),
     PublishLink: Route(queue="default", actor="publish_link"),
+    SendNotification: Route(queue="notifications", actor="send_notification"),
 }
 
 _TYPES: Final = {route.actor: task for task, route in TASKS.items()}

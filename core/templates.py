@@ -7,22 +7,30 @@ none that it is not given: both are checked when it is saved and once more when 
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from core.errors import BadTemplate
+from core.errors import BadTemplate, InvalidTemplate
 
 Channel = Literal["email", "sms"]
 Value = str | int
 
 PROGRAM: Final = "program"
 DEFAULT_LANGUAGE: Final = "en"
+SUBJECT_LENGTH_MAX: Final = 200
 SMS_LENGTH_MAX: Final = 1_000
+TEXT_LENGTH_MAX: Final = 20_000
+HTML_LENGTH_MAX: Final = 100_000
+VALUE_LENGTH_MAX: Final = 2_000
 
 _VARIABLE: Final = re.compile(r"\{([a-z_]+)}")
+# What ends a line in some reader's eyes, or is seen by none.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LINE_END: Final = re.compile(r"[\t\n]")
 
 
 class Kind(NamedTuple):
@@ -47,10 +55,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "sign_in_code": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, ("email", "sms")),
     "verify_contact": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, ("email", "sms")),
     "reset_password": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, ("email", "sms")),
-    "invite_operator": Kind({"code": "k7wq3m9x2p", "role": "staff", "hours": 72}, _CODE, _CODE),
+    "invite_operator": Kind({"code": "k7wq3m9x2p", "hours": 72}, _CODE, _CODE),
     "already_registered": Kind({}),
     "password_changed": Kind({}, channels=("email", "sms")),
-    "second_factor_changed": Kind({"is_on": "on"}),
+    "second_factor_on": Kind({}),
+    "second_factor_off": Kind({}),
     "break_glass": Kind(
         {"operator": "opr_01jd", "reason": "a member cannot sign in", "minutes": 60},
         frozenset({"reason"}),
@@ -69,26 +78,79 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     html: str = ""
 
 
-def variables_of(text: str) -> set[str]:
-    """The variables that a text uses."""
+def languages(wanted: str) -> list[str]:
+    """Where to look for a text, the best first: `pt-BR`, `pt`, `en`."""
+    parts = wanted.split("-")
+    ever_broader = ["-".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return list(dict.fromkeys((*ever_broader, DEFAULT_LANGUAGE)))
+
+
+def check_values(name: str, channel: Channel, values: Mapping[str, Value]) -> None:
+    """BadTemplate unless `values` are those of the template `name`, no more and no less."""
+    kind = KINDS.get(name)
+    if kind is None or channel not in kind.channels:
+        raise BadTemplate(f"there is no template {name} for {channel}")
+    if missing := set(kind.samples) - set(values):
+        raise BadTemplate(f"{name} lacks the variable {_listed(missing)}")
+    if unknown := set(values) - set(kind.samples):
+        raise BadTemplate(f"{name} has no variable {_listed(unknown)}")
+    for variable, value in values.items():
+        if len(str(value)) > VALUE_LENGTH_MAX or _CONTROL.search(str(value)):
+            raise BadTemplate(f"{variable} of {name} is too long, or has a control character")
+
+
+def check(name: str, channel: Channel, texts: Texts) -> None:
+    """InvalidTemplate, naming the field, unless `texts` can serve as this template."""
+    kind = KINDS[name]
+    longest = {"subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX, "html": HTML_LENGTH_MAX}
+    if channel == "sms":
+        longest = {"subject": 0, "text": SMS_LENGTH_MAX, "html": 0}
+    for field, length_max in longest.items():
+        text = getattr(texts, field)
+        if len(text) > length_max:
+            raise _invalid(field, f"It may have {length_max} characters.")
+        if _CONTROL.search(text) or (field == "subject" and _LINE_END.search(text)):
+            raise _invalid(field, "It has a control character.")
+        if unknown := _variables(text) - kind.variables:
+            raise _invalid(field, f"There is no variable {_listed(unknown)} in {name}.")
+        # Of several versions the recipient sees one.
+        if text.strip() and field != "subject" and (missing := kind.required - _variables(text)):
+            raise _invalid(field, f"The variable {_listed(missing)} is missing.")
+    if not texts.text.strip():
+        raise _invalid("text", "It is empty.")
+    if channel == "email" and not texts.subject.strip():
+        raise _invalid("subject", "It is empty.")
+    # Subjects are written into the logs of mail servers.
+    if shown := _variables(texts.subject) & kind.secret:
+        raise _invalid("subject", f"The variable {_listed(shown)} may not be in a subject.")
+
+
+def fill_in(texts: Texts, values: Mapping[str, Value]) -> Texts:
+    """The texts with values for their variables; BadTemplate when a value is missing, or would
+    end the subject's line. In HTML the values are escaped.
+    """
+    subject = _filled(texts.subject, values)
+    if _LINE_END.search(subject) or _CONTROL.search(subject):
+        raise BadTemplate("a value would end the line of the subject")
+    escaped = {name: html.escape(str(value)) for name, value in values.items()}
+    return Texts(
+        subject=subject, text=_filled(texts.text, values), html=_filled(texts.html, escaped)
+    )
+
+
+def _filled(text: str, values: Mapping[str, Value]) -> str:
+    if missing := _variables(text) - set(values):
+        raise BadTemplate(f"there is no value for the variable {_listed(missing)}")
+    return _VARIABLE.sub(lambda match: str(values[match[1]]), text)
+
+
+def _variables(text: str) -> set[str]:
     return set(_VARIABLE.findall(text))
 
 
-def check_values(name: str, values: Mapping[str, Value]) -> None:
-    """BadTemplate unless `values` are those of the template `name`, no more and no less."""
-    expected, given = set(_kind(name).samples), set(values)
-    if missing := expected - given:
-        raise BadTemplate(f"{name} lacks the variable {_listed(missing)}")
-    if unknown := given - expected:
-        raise BadTemplate(f"{name} has no variable {_listed(unknown)}")
-
-
-def _kind(name: str) -> Kind:
-    kind = KINDS.get(name)
-    if kind is None:
-        raise BadTemplate(f"there is no template {name}")
-    return kind
-
-
-def _listed(names: set[str]) -> str:
+def _listed(names: set[str] | frozenset[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def _invalid(field: str, detail: str) -> InvalidTemplate:
+    return InvalidTemplate(detail, errors=[{"detail": detail, "pointer": f"/{field}"}])

@@ -20,9 +20,9 @@ BEGIN
         GRANT INSERT, UPDATE, DELETE ON member_contact, operator, credential, revocation, session,
             invitation TO stampgate_app;
         GRANT INSERT ON idempotency, notification TO stampgate_app;
-        GRANT UPDATE ON outbox, webhook_delivery TO stampgate_app;
+        GRANT UPDATE ON outbox, webhook_delivery, notification TO stampgate_app;
         GRANT DELETE ON webhook_endpoint, idempotency, outbox, webhook_delivery, schedule_run,
-            dead_letter, address_salt, link TO stampgate_app;
+            dead_letter, address_salt, link, notification TO stampgate_app;
         GRANT INSERT ON audit_entry, audit_chain TO stampgate_app;
         GRANT UPDATE ON audit_chain TO stampgate_app;
         -- Its place in the chain, once; a trigger refuses the rest.

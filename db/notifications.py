@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,9 @@ from core.keyring import KeyRing
 from db.pg import Db
 
 RecipientKind = Literal["member", "operator", "test"]
+State = Literal["queued", "sending", "sent", "refused", "unknown", "failed"]
+
+ERROR_LENGTH_MAX: Final = 500
 
 # A key that was used before adds nothing: no row, and no second message.
 ADD: Final = """
@@ -35,6 +38,29 @@ WITH added AS (
 INSERT INTO outbox (task, payload)
 SELECT 'send_notification', jsonb_build_object('notification_id', id) FROM added
 RETURNING payload->>'notification_id'
+"""
+
+LOAD: Final = """
+SELECT notification.id, notification.program_id, program.name AS program, recipient_kind, channel,
+       address, template, language, variables, state, attempts,
+       (extract(epoch FROM notification.created_at) * 1000)::bigint AS created_at_ms,
+       (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms
+  FROM notification LEFT JOIN program ON program.id = program_id
+ WHERE notification.id = $1
+"""
+# Of two workers that both believe the message to be theirs, one may go on.
+BEGIN: Final = """
+UPDATE notification SET state = 'sending', updated_at = now()
+ WHERE id = $1 AND state = $2 AND attempts = $3
+RETURNING id
+"""
+RECORD: Final = """
+UPDATE notification
+   SET state = $3, attempts = $4, provider = $5, provider_reference = $6, last_error = $7,
+       next_attempt_at = to_timestamp($8::bigint / 1000.0),
+       variables = CASE WHEN $9 THEN NULL ELSE variables END, updated_at = now()
+ WHERE id = $1 AND attempts = $2
+RETURNING id
 """
 
 
@@ -56,11 +82,45 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None = None
 
 
+class Outgoing(NamedTuple):
+    """What an attempt needs to know. `program` is the program's name, None for platform staff;
+    `variables` is None when they are no longer kept.
+    """
+
+    id: str
+    program_id: str | None
+    program: str | None
+    recipient_kind: RecipientKind
+    channel: templates.Channel
+    address: str
+    template: str
+    language: str
+    variables: dict[str, templates.Value] | None
+    state: State
+    attempts: int
+    created_at_ms: int
+    expires_at_ms: int | None
+
+
+class Result(NamedTuple):
+    """What an attempt came to. `attempts` counts those made since the message was (re)queued;
+    `is_forgotten` has its variables wiped.
+    """
+
+    state: State
+    attempts: int
+    provider: str
+    reference: str | None = None
+    error: str | None = None
+    next_attempt_at_ms: int | None = None
+    is_forgotten: bool = False
+
+
 async def add(db: Db, ring: KeyRing, new: New) -> str | None:
     """Have a message sent if the caller's transaction commits; its id, or None when one was added
     under this dedupe key before. BadTemplate when the variables are not those of the template.
     """
-    templates.check_values(new.template, new.variables)
+    templates.check_values(new.template, new.channel, new.variables)
     notification_id = ids.new(
         "notification", time.time_ns() // 1_000_000, os.urandom(ids.ENTROPY_BYTES)
     )
@@ -81,6 +141,46 @@ async def add(db: Db, ring: KeyRing, new: New) -> str | None:
     return None if added is None else str(added)
 
 
+async def load(db: Db, ring: KeyRing, notification_id: str) -> Outgoing | None:
+    """What to send to whom, or None when it is gone; BadField when no key of the ring opens it."""
+    row = await db.fetchrow(LOAD, notification_id)
+    if row is None:
+        return None
+    variables = None
+    if row["variables"] is not None:
+        said = _unseal(ring, "variables", notification_id, row["variables"])
+        variables = msgspec.json.decode(said, type=dict[str, templates.Value])
+    address = _unseal(ring, "address", notification_id, row["address"])
+    return Outgoing(**{**row, "address": address, "variables": variables})
+
+
+async def begin(db: Db, outgoing: Outgoing) -> bool:
+    """Write down that the message is being sent; False when somebody else took it up since."""
+    state, attempts = outgoing.state, outgoing.attempts
+    return await db.fetchval(BEGIN, outgoing.id, state, attempts) is not None
+
+
+async def record(db: Db, outgoing: Outgoing, result: Result) -> bool:
+    """Write down what an attempt came to; False when somebody else has done so since."""
+    recorded = await db.fetchval(
+        RECORD,
+        outgoing.id,
+        outgoing.attempts,
+        result.state,
+        result.attempts,
+        result.provider,
+        result.reference,
+        result.error and result.error[:ERROR_LENGTH_MAX],
+        result.next_attempt_at_ms,
+        result.is_forgotten,
+    )
+    return recorded is not None
+
+
 def _seal(ring: KeyRing, column: str, notification_id: str, text: str) -> bytes:
     nonce = os.urandom(fields.NONCE_BYTES)
     return fields.seal(ring, text, f"notification.{column}:{notification_id}", nonce)
+
+
+def _unseal(ring: KeyRing, column: str, notification_id: str, stored: bytes) -> str:
+    return fields.unseal(ring, stored, f"notification.{column}:{notification_id}")

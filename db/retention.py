@@ -13,6 +13,7 @@ DELETE_SALTS: Final = "DELETE FROM address_salt WHERE day < $1"
 DELETE_DELIVERIES: Final = """
 DELETE FROM webhook_delivery WHERE id < $1 AND state <> 'pending'
 """
+DELETE_NOTIFICATIONS: Final = "DELETE FROM notification WHERE id < $1 AND state <> 'queued'"
 # A moment of exclusive access is needed, and nobody shall queue up behind the wait for it.
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
 
@@ -33,3 +34,9 @@ async def delete_salts(db: Db, before: dt.date) -> None:
 async def delete_deliveries(db: Db, before_ms: int) -> None:
     """Forget settled webhook deliveries made before `before_ms`."""
     await db.execute(DELETE_DELIVERIES, ids.new("delivery", before_ms, bytes(ids.ENTROPY_BYTES)))
+
+
+async def delete_notifications(db: Db, before_ms: int) -> None:
+    """Forget notifications made before `before_ms` that do not wait, and their dedupe keys."""
+    entropy = bytes(ids.ENTROPY_BYTES)
+    await db.execute(DELETE_NOTIFICATIONS, ids.new("notification", before_ms, entropy))

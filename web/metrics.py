@@ -232,6 +232,9 @@ dead_letters = Gauge(
 webhook_deliveries = Counter(
     "stampgate_webhook_deliveries", "Attempts to deliver a webhook.", ["outcome"]
 )
+notifications = Counter(
+    "stampgate_notifications", "Attempts to send a notification.", ["provider", "outcome"]
+)
 
 
 class Tally(Protocol):

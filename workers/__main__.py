@@ -12,7 +12,7 @@ from typing import Final
 import uvloop
 
 from core import settings as settings_
-from core.errors import BadSetting
+from core.errors import BadKeyRing, BadSetting
 from core.settings import Settings
 from web import child, logs, parent
 
@@ -67,7 +67,11 @@ def run_role(role: str, settings: Settings) -> int:
         child.say_ready(os.environ)
         await module.run(settings, stop)
 
-    uvloop.run(serve())
+    try:
+        uvloop.run(serve())
+    except (BadKeyRing, OSError) as error:
+        sys.stderr.write(f"workers: {error}\n")
+        return BAD_START
     return 0
 
 

@@ -27,6 +27,8 @@ from core.settings import Settings
 from db import pg, redis
 from db.outbox import Ticket
 from web.outbound import Outbound
+from workers.channels import table
+from workers.channels.table import Channels
 
 # One hash tag, so that all of Dramatiq's keys share a slot.
 NAMESPACE: Final = "{dramatiq}"
@@ -51,6 +53,7 @@ class Tools(NamedTuple):
     pool: pg.Pool
     redis: redis.Connection
     send: Send
+    channels: Channels
 
 
 class Resources(Middleware):
@@ -60,6 +63,8 @@ class Resources(Middleware):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        # Here and not on the loop, where Dramatiq would go on without it.
+        self._ring = keyring.parse(Path(settings.keyring_file).read_bytes())
         self._outbound: Outbound
 
     def before_worker_boot(self, _broker: AnyBroker, _worker: Worker) -> None:
@@ -74,10 +79,11 @@ class Resources(Middleware):
         self._outbound = Outbound(allow=self._settings.outbound_allow)
         self.tools = Tools(
             self._settings,
-            keyring.parse(Path(self._settings.keyring_file).read_bytes()),
+            self._ring,
             await pg.open_pool(self._settings),
             await redis.Connection.open(self._settings.redis_url),
             self._outbound.send,
+            table.chosen(self._settings),
         )
 
     async def _close(self) -> None:
@@ -136,7 +142,9 @@ def for_sending(settings: Settings) -> Broker:
 
 
 def for_working(settings: Settings, on_lost: Callable[[], object]) -> tuple[Broker, Resources]:
-    """The broker of a process that performs tasks, and the resources of its actors."""
+    """The broker of a process that performs tasks, and the resources of its actors; BadKeyRing,
+    OSError without a key ring.
+    """
     resources = Resources(settings)
     # The order counts: the loop is started before the resources and stopped after them.
     middleware = [TimeLimit(time_limit=TIME_LIMIT_MS), AsyncIO(), resources]

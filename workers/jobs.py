@@ -24,7 +24,7 @@ from core.errors import BadTask
 from core.settings import Settings
 from db import outbox, pg
 from web import metrics
-from workers import broker, links, loop, webhooks
+from workers import broker, links, loop, notifications, webhooks
 from workers.broker import Tools
 
 log: Final = logging.getLogger("stampgate.jobs")
@@ -34,6 +34,7 @@ Action = Callable[[Tools, int, Any], Awaitable[None]]
 ACTIONS: Final[Mapping[type[tasks.Task], Action]] = {
     tasks.DeliverWebhook: webhooks.deliver,
     tasks.PublishLink: links.publish,
+    tasks.SendNotification: notifications.send,
 }
 
 # Starts after which a task whose action fails is given up, and the waits between them.

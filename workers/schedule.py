@@ -37,6 +37,7 @@ AUDIT_MONTHS_AHEAD: Final = 2
 SALT_DAYS: Final = 2
 DELIVERY_DAYS: Final = 30
 SESSION_DAYS: Final = 30
+NOTIFICATION_DAYS: Final = 30
 RUN_DAYS: Final = 7
 
 Action = Callable[[Settings, Db, int], Awaitable[None]]
@@ -69,12 +70,13 @@ async def keep_audit_partitions(settings: Settings, db: Db, now_ms: int) -> None
 
 
 async def forget(settings: Settings, db: Db, now_ms: int) -> None:
-    """Forget address salts, old answers, sessions that ended, old deliveries and old runs."""
+    """Forget what was kept for a while: salts, answers, sessions, deliveries, messages, runs."""
     await retention.delete_salts(db, day(now_ms) - dt.timedelta(days=SALT_DAYS - 1))
     await idempotency.delete_old(db, settings.idempotency_ttl_s)
     await sessions.delete_old(db, SESSION_DAYS * DAY_S)
     await revocations.delete_old(db)
     await retention.delete_deliveries(db, now_ms - DELIVERY_DAYS * DAY_MS)
+    await retention.delete_notifications(db, now_ms - NOTIFICATION_DAYS * DAY_MS)
     await runs.delete_old(db, now_ms - RUN_DAYS * DAY_MS)
 
 

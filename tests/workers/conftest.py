@@ -22,8 +22,10 @@ from tests.workers.receivers import SECRET, Receiver, receiver
 from web.outbound import Outbound
 from workers import loop, relay
 from workers.broker import Tools
+from workers.channels import table
 
 ROOT = Path(__file__).parents[2]
+RING = keyring.generate(1_700_000_000_000, bytes(range(keyring.RING_ENTROPY_BYTES)))
 PROGRAM = "prg_test"
 ENDPOINT = "whk_test"
 
@@ -45,6 +47,10 @@ def settings(tmp_path: Path, database: DatabaseUrls, redis_url: str, queue_url: 
         webhook_schedule_s="0,5,60",
         webhook_timeout_s=5,
         shutdown_timeout_s=4,
+        keyring_file=str(ring),
+        outbox_dir=str(tmp_path / "outbox"),
+        notification_schedule_s="0,5,60",
+        mail_timeout_s=5,
     )
 
 
@@ -75,7 +81,8 @@ async def tools(
 ) -> AsyncIterator[Tools]:
     """What the actors of this test work with."""
     outbound = Outbound(allow=settings.outbound_allow)
-    yield Tools(settings, RING, pool, redis_connection, outbound.send)
+    channels = table.chosen(settings)
+    yield Tools(settings, RING, pool, redis_connection, outbound.send, channels)
     await outbound.close()
 
 
@@ -142,6 +149,7 @@ def environment(settings: Settings) -> dict[str, str]:
     names = (
         *("database_url", "flush_url", "redis_url", "queue_url", "outbound_allow"),
         *("keyring_file", "webhook_schedule_s", "webhook_timeout_s", "shutdown_timeout_s"),
+        *("outbox_dir", "notification_schedule_s", "mail_timeout_s", "mail_url"),
     )
     return {PREFIX + name.upper(): str(getattr(settings, name)) for name in names}
 

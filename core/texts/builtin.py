@@ -1,0 +1,38 @@
+"""The texts that are there before a program writes its own: one file a language, one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Final
+
+from core import templates
+from core.errors import BadTemplate
+from core.templates import Channel, Texts
+from core.texts import de, en, es, fr, hi
+
+Key = tuple[str, Channel, str]  # name, channel and language
+
+_LANGUAGES: Final[Mapping[str, ModuleType]] = {"en": en, "de": de, "es": es, "fr": fr, "hi": hi}
+
+
+def _all() -> dict[Key, Texts]:
+    found: dict[Key, Texts] = {}
+    for language, module in _LANGUAGES.items():
+        found |= {(name, "email", language): texts for name, texts in module.EMAIL.items()}
+        found |= {(name, "sms", language): texts for name, texts in module.SMS.items()}
+    return found
+
+
+TEXTS: Final[Mapping[Key, Texts]] = _all()
+
+
+def choose(own: Mapping[str, Texts], name: str, channel: Channel, wanted: str) -> tuple[str, Texts]:
+    """The language and the texts for who wants this language: a program's `own`, by language,
+    before the built-in ones, and a closer language before both; BadTemplate when there is none.
+    """
+    for language in templates.languages(wanted):
+        texts = own.get(language) or TEXTS.get((name, channel, language))
+        if texts is not None:
+            return language, texts
+    raise BadTemplate(f"there is no template {name} for {channel}")

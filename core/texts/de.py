@@ -1,0 +1,114 @@
+"""Built-in texts in German."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from core.templates import Texts
+
+EMAIL: Final[Mapping[str, Texts]] = {
+    "sign_in_code": Texts(
+        subject="Ihr Anmeldecode für {program}",
+        text="""\
+Ihr Code für die Anmeldung bei {program}:
+
+    {code}
+
+Er gilt {minutes} Minuten. Niemand von {program} wird Sie je danach fragen.
+Wenn Sie sich nicht anmelden wollten, ist nichts zu tun.
+""",
+    ),
+    "verify_contact": Texts(
+        subject="Bestätigen Sie Ihre Adresse für {program}",
+        text="""\
+Ihr Code, um diese Adresse bei {program} zu bestätigen:
+
+    {code}
+
+Er gilt {minutes} Minuten. Wenn Sie nichts davon wissen, ist nichts zu tun.
+""",
+    ),
+    "reset_password": Texts(
+        subject="Ein neues Passwort für {program}",
+        text="""\
+Ihr Code für ein neues Passwort bei {program}:
+
+    {code}
+
+Er gilt {minutes} Minuten. Wenn Sie ihn nicht angefordert haben, ist nichts zu tun: Ihr Passwort bleibt, wie es ist.
+""",
+    ),
+    "invite_operator": Texts(
+        subject="Einladung zur Mitarbeit bei {program}",
+        text="""\
+Für Sie wurde ein Konto bei {program} angelegt. Mit diesem Code legen Sie Ihr Passwort fest:
+
+    {code}
+
+Er gilt {hours} Stunden.
+""",
+    ),
+    "already_registered": Texts(
+        subject="Sie haben schon ein Konto bei {program}",
+        text="""\
+Jemand wollte sich bei {program} mit dieser Adresse registrieren, zu der es schon ein Konto gibt.
+Waren Sie es, dann melden Sie sich an oder fordern Sie ein neues Passwort an. Sonst ist nichts zu tun.
+""",
+    ),
+    "password_changed": Texts(
+        subject="Ihr Passwort für {program} wurde geändert",
+        text="""\
+Ihr Passwort für {program} wurde geändert. Waren Sie es nicht, dann legen Sie jetzt ein neues fest.
+""",
+    ),
+    "second_factor_on": Texts(
+        subject="Die Anmeldung bei {program} hat jetzt zwei Schritte",
+        text="""\
+Für die Anmeldung bei {program} brauchen Sie ab jetzt auch einen Code aus Ihrer Authenticator-App.
+Haben Sie das nicht selbst eingeschaltet, dann schreiben Sie an {program}.
+""",
+    ),
+    "second_factor_off": Texts(
+        subject="Die Anmeldung bei {program} hat nur noch einen Schritt",
+        text="""\
+Für die Anmeldung bei {program} genügt ab jetzt Ihr Passwort.
+Haben Sie das nicht selbst ausgeschaltet, dann legen Sie jetzt ein neues Passwort fest.
+""",
+    ),
+    "break_glass": Texts(
+        subject="Notzugriff auf {program}",
+        text="""\
+Die Betreiber der Plattform ({operator}) haben für {minutes} Minuten Notzugriff auf {program}.
+
+Grund: {reason}
+
+Alles, was dabei geschieht, steht in Ihrem Audit-Log.
+""",
+    ),
+    "export_ready": Texts(
+        subject="Ihre Daten bei {program}",
+        text="""\
+Was {program} über Sie gespeichert hat, liegt bereit:
+
+{url}
+
+Der Link gilt {hours} Stunden. Wer ihn hat, kann Ihre Daten lesen: Geben Sie ihn nicht weiter.
+""",
+    ),
+}
+
+SMS: Final[Mapping[str, Texts]] = {
+    "sign_in_code": Texts(
+        text="{code} ist Ihr Anmeldecode für {program}, gültig {minutes} Minuten. Verraten Sie ihn niemandem."
+    ),
+    "verify_contact": Texts(
+        text="{code} bestätigt diese Nummer für {program}. Der Code gilt {minutes} Minuten."
+    ),
+    "reset_password": Texts(
+        text="{code} ist Ihr Code für ein neues Passwort bei {program}, gültig {minutes} Minuten."
+    ),
+    "password_changed": Texts(
+        text="Ihr Passwort für {program} wurde geändert. Waren Sie es nicht, dann legen Sie jetzt ein neues fest."
+    ),
+}

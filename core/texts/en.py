@@ -1,0 +1,114 @@
+"""Built-in texts in English, the language that all others fall back to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from core.templates import Texts
+
+EMAIL: Final[Mapping[str, Texts]] = {
+    "sign_in_code": Texts(
+        subject="Your sign-in code for {program}",
+        text="""\
+Your code to sign in to {program}:
+
+    {code}
+
+It is good for {minutes} minutes. Nobody of {program} will ever ask you for it.
+If you did not want to sign in, ignore this message.
+""",
+    ),
+    "verify_contact": Texts(
+        subject="Confirm your address for {program}",
+        text="""\
+Your code to confirm this address for {program}:
+
+    {code}
+
+It is good for {minutes} minutes. If you know nothing of it, ignore this message.
+""",
+    ),
+    "reset_password": Texts(
+        subject="A new password for {program}",
+        text="""\
+Your code to set a new password for {program}:
+
+    {code}
+
+It is good for {minutes} minutes. If you did not ask for it, ignore this message: your password stays as it is.
+""",
+    ),
+    "invite_operator": Texts(
+        subject="You are invited to work on {program}",
+        text="""\
+An account was made for you on {program}. Set your password with this code:
+
+    {code}
+
+It is good for {hours} hours.
+""",
+    ),
+    "already_registered": Texts(
+        subject="You have an account on {program} already",
+        text="""\
+Somebody tried to register on {program} with this address, which has an account already.
+If it was you, sign in, or ask for a new password. If not, there is nothing that you need to do.
+""",
+    ),
+    "password_changed": Texts(
+        subject="Your password for {program} was changed",
+        text="""\
+Your password for {program} was changed. If it was not you, set a new one now.
+""",
+    ),
+    "second_factor_on": Texts(
+        subject="Two-step sign-in for {program} is on",
+        text="""\
+Signing in to {program} takes a code from your authenticator app from now on.
+If it was not you who turned this on, write to {program}.
+""",
+    ),
+    "second_factor_off": Texts(
+        subject="Two-step sign-in for {program} is off",
+        text="""\
+Signing in to {program} takes only your password from now on.
+If it was not you who turned this off, set a new password now.
+""",
+    ),
+    "break_glass": Texts(
+        subject="Emergency access to {program}",
+        text="""\
+Platform staff ({operator}) took emergency access to {program} for {minutes} minutes.
+
+Reason: {reason}
+
+All that is done meanwhile is in your audit log.
+""",
+    ),
+    "export_ready": Texts(
+        subject="Your data from {program}",
+        text="""\
+What {program} has stored about you is ready:
+
+{url}
+
+The link is good for {hours} hours. Who has it can read your data: do not pass it on.
+""",
+    ),
+}
+
+SMS: Final[Mapping[str, Texts]] = {
+    "sign_in_code": Texts(
+        text="{code} is your sign-in code for {program}, good for {minutes} minutes. Do not tell it to anyone."
+    ),
+    "verify_contact": Texts(
+        text="{code} confirms this number for {program}. It is good for {minutes} minutes."
+    ),
+    "reset_password": Texts(
+        text="{code} is your code for a new password on {program}, good for {minutes} minutes."
+    ),
+    "password_changed": Texts(
+        text="Your password for {program} was changed. If it was not you, set a new one now."
+    ),
+}

@@ -1,0 +1,114 @@
+"""Built-in texts in Spanish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from core.templates import Texts
+
+EMAIL: Final[Mapping[str, Texts]] = {
+    "sign_in_code": Texts(
+        subject="Tu código para entrar en {program}",
+        text="""\
+Tu código para iniciar sesión en {program}:
+
+    {code}
+
+Vale durante {minutes} minutos. Nadie de {program} te lo pedirá nunca.
+Si no querías iniciar sesión, ignora este mensaje.
+""",
+    ),
+    "verify_contact": Texts(
+        subject="Confirma tu dirección para {program}",
+        text="""\
+Tu código para confirmar esta dirección en {program}:
+
+    {code}
+
+Vale durante {minutes} minutos. Si no lo has pedido, ignora este mensaje.
+""",
+    ),
+    "reset_password": Texts(
+        subject="Una contraseña nueva para {program}",
+        text="""\
+Tu código para elegir una contraseña nueva en {program}:
+
+    {code}
+
+Vale durante {minutes} minutos. Si no lo has pedido, ignora este mensaje: tu contraseña sigue siendo la misma.
+""",
+    ),
+    "invite_operator": Texts(
+        subject="Invitación para trabajar en {program}",
+        text="""\
+Se ha creado una cuenta para ti en {program}. Elige tu contraseña con este código:
+
+    {code}
+
+Vale durante {hours} horas.
+""",
+    ),
+    "already_registered": Texts(
+        subject="Ya tienes una cuenta en {program}",
+        text="""\
+Alguien ha intentado registrarse en {program} con esta dirección, que ya tiene una cuenta.
+Si fuiste tú, inicia sesión o pide una contraseña nueva. Si no, no tienes que hacer nada.
+""",
+    ),
+    "password_changed": Texts(
+        subject="Se ha cambiado tu contraseña de {program}",
+        text="""\
+Se ha cambiado tu contraseña de {program}. Si no fuiste tú, elige otra ahora mismo.
+""",
+    ),
+    "second_factor_on": Texts(
+        subject="Verificación en dos pasos activada en {program}",
+        text="""\
+A partir de ahora, para entrar en {program} necesitas también un código de tu aplicación de autenticación.
+Si no la activaste tú, escribe a {program}.
+""",
+    ),
+    "second_factor_off": Texts(
+        subject="Verificación en dos pasos desactivada en {program}",
+        text="""\
+A partir de ahora, para entrar en {program} basta con tu contraseña.
+Si no la desactivaste tú, elige otra contraseña ahora mismo.
+""",
+    ),
+    "break_glass": Texts(
+        subject="Acceso de emergencia a {program}",
+        text="""\
+El equipo de la plataforma ({operator}) ha tomado acceso de emergencia a {program} durante {minutes} minutos.
+
+Motivo: {reason}
+
+Todo lo que se haga mientras tanto queda en tu registro de auditoría.
+""",
+    ),
+    "export_ready": Texts(
+        subject="Tus datos en {program}",
+        text="""\
+Lo que {program} ha guardado sobre ti está listo:
+
+{url}
+
+El enlace vale durante {hours} horas. Quien lo tenga puede leer tus datos: no lo compartas.
+""",
+    ),
+}
+
+SMS: Final[Mapping[str, Texts]] = {
+    "sign_in_code": Texts(
+        text="{code} es tu código para entrar en {program}, válido {minutes} minutos. No se lo digas a nadie."
+    ),
+    "verify_contact": Texts(
+        text="{code} confirma este número para {program}. El código vale {minutes} minutos."
+    ),
+    "reset_password": Texts(
+        text="{code} es tu código para una contraseña nueva en {program}, válido {minutes} minutos."
+    ),
+    "password_changed": Texts(
+        text="Se ha cambiado tu contraseña de {program}. Si no fuiste tú, elige otra ahora mismo."
+    ),
+}

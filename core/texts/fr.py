@@ -1,0 +1,114 @@
+"""Built-in texts in French."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from core.templates import Texts
+
+EMAIL: Final[Mapping[str, Texts]] = {
+    "sign_in_code": Texts(
+        subject="Votre code de connexion à {program}",
+        text="""\
+Votre code pour vous connecter à {program} :
+
+    {code}
+
+Il est valable {minutes} minutes. Personne chez {program} ne vous le demandera jamais.
+Si vous ne vouliez pas vous connecter, ignorez ce message.
+""",
+    ),
+    "verify_contact": Texts(
+        subject="Confirmez votre adresse pour {program}",
+        text="""\
+Votre code pour confirmer cette adresse auprès de {program} :
+
+    {code}
+
+Il est valable {minutes} minutes. Si vous n'êtes pas à l'origine de cette demande, ignorez ce message.
+""",
+    ),
+    "reset_password": Texts(
+        subject="Un nouveau mot de passe pour {program}",
+        text="""\
+Votre code pour choisir un nouveau mot de passe sur {program} :
+
+    {code}
+
+Il est valable {minutes} minutes. Si vous ne l'avez pas demandé, ignorez ce message : votre mot de passe reste inchangé.
+""",
+    ),
+    "invite_operator": Texts(
+        subject="Invitation à travailler sur {program}",
+        text="""\
+Un compte a été créé pour vous sur {program}. Choisissez votre mot de passe avec ce code :
+
+    {code}
+
+Il est valable {hours} heures.
+""",
+    ),
+    "already_registered": Texts(
+        subject="Vous avez déjà un compte sur {program}",
+        text="""\
+Quelqu'un a voulu s'inscrire sur {program} avec cette adresse, qui a déjà un compte.
+Si c'était vous, connectez-vous ou demandez un nouveau mot de passe. Sinon, vous n'avez rien à faire.
+""",
+    ),
+    "password_changed": Texts(
+        subject="Votre mot de passe pour {program} a été modifié",
+        text="""\
+Votre mot de passe pour {program} a été modifié. Si ce n'était pas vous, choisissez-en un nouveau maintenant.
+""",
+    ),
+    "second_factor_on": Texts(
+        subject="Connexion en deux étapes activée pour {program}",
+        text="""\
+Pour vous connecter à {program}, il vous faudra désormais un code de votre application d'authentification.
+Si ce n'est pas vous qui l'avez activée, écrivez à {program}.
+""",
+    ),
+    "second_factor_off": Texts(
+        subject="Connexion en deux étapes désactivée pour {program}",
+        text="""\
+Votre mot de passe suffit désormais pour vous connecter à {program}.
+Si ce n'est pas vous qui l'avez désactivée, choisissez un nouveau mot de passe maintenant.
+""",
+    ),
+    "break_glass": Texts(
+        subject="Accès d'urgence à {program}",
+        text="""\
+L'équipe de la plateforme ({operator}) a pris un accès d'urgence à {program} pour {minutes} minutes.
+
+Motif : {reason}
+
+Tout ce qui est fait entre-temps figure dans votre journal d'audit.
+""",
+    ),
+    "export_ready": Texts(
+        subject="Vos données chez {program}",
+        text="""\
+Ce que {program} a enregistré à votre sujet est prêt :
+
+{url}
+
+Le lien est valable {hours} heures. Quiconque l'a peut lire vos données : ne le transmettez pas.
+""",
+    ),
+}
+
+SMS: Final[Mapping[str, Texts]] = {
+    "sign_in_code": Texts(
+        text="{code} est votre code de connexion à {program}, valable {minutes} minutes. Ne le communiquez à personne."
+    ),
+    "verify_contact": Texts(
+        text="{code} confirme ce numéro pour {program}. Le code est valable {minutes} minutes."
+    ),
+    "reset_password": Texts(
+        text="{code} est votre code pour un nouveau mot de passe sur {program}, valable {minutes} minutes."
+    ),
+    "password_changed": Texts(
+        text="Votre mot de passe pour {program} a été modifié. Si ce n'était pas vous, choisissez-en un nouveau maintenant."
+    ),
+}

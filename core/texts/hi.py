@@ -1,0 +1,114 @@
+"""Built-in texts in Hindi."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from core.templates import Texts
+
+EMAIL: Final[Mapping[str, Texts]] = {
+    "sign_in_code": Texts(
+        subject="{program} में साइन इन करने का कोड",
+        text="""\
+{program} में साइन इन करने के लिए आपका कोड:
+
+    {code}
+
+यह {minutes} मिनट तक मान्य है। {program} का कोई भी व्यक्ति आपसे यह कोड कभी नहीं माँगेगा।
+यदि आप साइन इन नहीं करना चाहते थे, तो इस संदेश को अनदेखा करें।
+""",
+    ),
+    "verify_contact": Texts(
+        subject="{program} के लिए अपने पते की पुष्टि करें",
+        text="""\
+{program} के लिए इस पते की पुष्टि करने का कोड:
+
+    {code}
+
+यह {minutes} मिनट तक मान्य है। यदि आपने यह नहीं माँगा, तो इस संदेश को अनदेखा करें।
+""",
+    ),
+    "reset_password": Texts(
+        subject="{program} के लिए नया पासवर्ड",
+        text="""\
+{program} पर नया पासवर्ड बनाने के लिए आपका कोड:
+
+    {code}
+
+यह {minutes} मिनट तक मान्य है। यदि आपने यह नहीं माँगा, तो इस संदेश को अनदेखा करें: आपका पासवर्ड वही रहेगा।
+""",
+    ),
+    "invite_operator": Texts(
+        subject="{program} पर काम करने का निमंत्रण",
+        text="""\
+{program} पर आपके लिए एक खाता बनाया गया है। इस कोड से अपना पासवर्ड बनाएँ:
+
+    {code}
+
+यह {hours} घंटे तक मान्य है।
+""",
+    ),
+    "already_registered": Texts(
+        subject="{program} पर आपका खाता पहले से है",
+        text="""\
+किसी ने इस पते से {program} पर पंजीकरण करने का प्रयास किया, जबकि इस पते का खाता पहले से है।
+यदि वह आप थे, तो साइन इन करें या नया पासवर्ड माँगें। नहीं तो आपको कुछ नहीं करना है।
+""",
+    ),
+    "password_changed": Texts(
+        subject="{program} का आपका पासवर्ड बदल दिया गया है",
+        text="""\
+{program} का आपका पासवर्ड बदल दिया गया है। यदि यह आपने नहीं किया, तो अभी नया पासवर्ड बनाएँ।
+""",
+    ),
+    "second_factor_on": Texts(
+        subject="{program} पर दो चरणों वाला साइन इन चालू है",
+        text="""\
+अब से {program} में साइन इन करने के लिए आपके ऑथेंटिकेटर ऐप का कोड भी चाहिए।
+यदि यह आपने चालू नहीं किया, तो {program} को लिखें।
+""",
+    ),
+    "second_factor_off": Texts(
+        subject="{program} पर दो चरणों वाला साइन इन बंद है",
+        text="""\
+अब से {program} में साइन इन करने के लिए केवल आपका पासवर्ड चाहिए।
+यदि यह आपने बंद नहीं किया, तो अभी नया पासवर्ड बनाएँ।
+""",
+    ),
+    "break_glass": Texts(
+        subject="{program} तक आपातकालीन पहुँच",
+        text="""\
+प्लेटफ़ॉर्म के कर्मचारी ({operator}) ने {minutes} मिनट के लिए {program} तक आपातकालीन पहुँच ली है।
+
+कारण: {reason}
+
+इस दौरान किया गया हर काम आपके ऑडिट लॉग में दर्ज होता है।
+""",
+    ),
+    "export_ready": Texts(
+        subject="{program} पर आपका डेटा",
+        text="""\
+{program} ने आपके बारे में जो जानकारी रखी है, वह तैयार है:
+
+{url}
+
+यह लिंक {hours} घंटे तक मान्य है। जिसके पास यह लिंक है, वह आपका डेटा पढ़ सकता है: इसे किसी को न दें।
+""",
+    ),
+}
+
+SMS: Final[Mapping[str, Texts]] = {
+    "sign_in_code": Texts(
+        text="{program} में साइन इन करने के लिए आपका कोड {code} है, {minutes} मिनट तक मान्य। इसे किसी को न बताएँ।"
+    ),
+    "verify_contact": Texts(
+        text="{program} के लिए इस नंबर की पुष्टि का कोड {code} है, {minutes} मिनट तक मान्य।"
+    ),
+    "reset_password": Texts(
+        text="{program} पर नए पासवर्ड के लिए आपका कोड {code} है, {minutes} मिनट तक मान्य।"
+    ),
+    "password_changed": Texts(
+        text="{program} का आपका पासवर्ड बदल दिया गया है। यदि यह आपने नहीं किया, तो अभी नया पासवर्ड बनाएँ।"
+    ),
+}
