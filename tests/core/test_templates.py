@@ -12,7 +12,7 @@ from core.templates import KINDS, Texts
 from core.texts import builtin
 
 GOOD = Texts(subject="For {program}", text="{code}, {minutes} minutes")
-VALUES = {"code": "482913", "minutes": 5, "program": "Tea"}
+VALUES: dict[str, templates.Value] = {"code": "482913", "minutes": 5, "program": "Tea"}
 LANGUAGES = ("en", "de", "hi", "fr", "es")
 
 
@@ -23,7 +23,7 @@ def test_every_template_is_there_in_every_language_and_is_one(name: str, languag
     for channel in kind.channels:
         texts = builtin.TEXTS[name, channel, language]
         templates.check(name, channel, texts)
-        filled = templates.fill_in(texts, {**kind.samples, "program": "Tea"})
+        filled = templates.fill_in(texts, dict(kind.samples) | {"program": "Tea"})
         assert "Tea" in filled.text
         assert "{" not in filled.subject + filled.text + filled.html
 

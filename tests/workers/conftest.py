@@ -25,7 +25,6 @@ from workers.broker import Tools
 from workers.channels import table
 
 ROOT = Path(__file__).parents[2]
-RING = keyring.generate(1_700_000_000_000, bytes(range(keyring.RING_ENTROPY_BYTES)))
 PROGRAM = "prg_test"
 ENDPOINT = "whk_test"
 
@@ -47,7 +46,6 @@ def settings(tmp_path: Path, database: DatabaseUrls, redis_url: str, queue_url: 
         webhook_schedule_s="0,5,60",
         webhook_timeout_s=5,
         shutdown_timeout_s=4,
-        keyring_file=str(ring),
         outbox_dir=str(tmp_path / "outbox"),
         notification_schedule_s="0,5,60",
         mail_timeout_s=5,

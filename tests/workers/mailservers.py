@@ -67,9 +67,8 @@ class Mailserver:
         found = arguments[4]
         assert isinstance(found, LoginPassword)
         self.logins.append((found.login, found.password))
-        return AuthResult(
-            success=(found.login, found.password) == (USER.encode(), PASSWORD.encode())
-        )
+        is_right = self.logins[-1] == (USER.encode(), PASSWORD.encode())
+        return AuthResult(success=is_right, handled=False)
 
 
 def read(content: bytes | str | None) -> EmailMessage:
@@ -182,10 +181,12 @@ class Speaker(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def scripted(**answers: str | None) -> AsyncIterator[Script]:
+async def scripted(
+    tls: ssl.SSLContext | None = None, /, **answers: str | None
+) -> AsyncIterator[Script]:
     """A server that does as it is told."""
     script = Script(answers)
-    async with listening(lambda: Speaker(script)) as script.port:
+    async with listening(lambda: Speaker(script), tls) as script.port:
         yield script
 
 

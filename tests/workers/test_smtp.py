@@ -154,12 +154,16 @@ async def test_a_server_that_knows_only_login_is_told_so(trusted: Trust) -> None
     assert server.logins == [(USER.encode(), PASSWORD.encode())]
 
 
-async def test_a_wrong_password_is_ours_to_repair_and_not_the_mails_fault(trusted: Trust) -> None:
-    async with mailserver(tls=trusted.server) as server:
-        secure = Server("localhost", server.port, "starttls", USER, "wr0ng")
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+async def test_a_wrong_password_is_ours_to_repair_and_not_the_mails_fault(
+    trusted: Trust, mechanism: str
+) -> None:
+    offer = f"250-mail.example\r\n250 AUTH {mechanism}"
+    async with scripted(trusted.server, EHLO=offer, AUTH="535 5.7.8 not stampgate") as script:
+        secure = Server("localhost", script.port, "at_once", USER, "wr0ng")
         outcome = await deliver(secure, tls=trusted.client)
     assert outcome == Deferred("the mail server did not let us in: 535")
-    assert server.received == []
+    assert [line.split()[0] for line in script.heard[:2]] == ["EHLO", "AUTH"]
 
 
 async def test_a_missing_password_is_ours_to_repair(trusted: Trust) -> None:
