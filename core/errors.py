@@ -21,7 +21,6 @@ StampgateError                     500 internal_error
 │   ├── TokenInvalid               401 token_invalid
 │   ├── TokenRevoked               401 token_revoked
 │   ├── TokenExpired               401 token_expired
-│   ├── TokenExpired               401 token_expired
 │   ├── ApiKeyInvalid              401 api_key_invalid
 │   └── ApiKeyExpired              401 api_key_expired
 ├── Forbidden                      403 forbidden
@@ -68,8 +67,8 @@ StampgateError                     500 internal_error
 │   ├── CaptureTooLarge            409 capture_exceeds_hold
 │   ├── LimitReached               409 limit_reached
 │   ├── BudgetExhausted            409 budget_exhausted
-│   ├── NotResendable              409 not_resendable
 │   ├── ApiKeyRevoked              409 api_key_revoked
+│   ├── NotResendable              409 not_resendable
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
 ├── RateLimited                    429 rate_limited
