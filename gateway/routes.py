@@ -28,6 +28,7 @@ from gateway import (
     programs,
     sessions,
     spends,
+    standings,
     statements,
     stats,
     webhooks,
@@ -96,6 +97,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *dead_letters.ROUTES,
             *audits.ROUTES,
             *keys.ROUTES,
+            *standings.ROUTES,
         ),
     )
 )

@@ -90,6 +90,44 @@ TEXTS: Final[dict[str, str]] = {
     "outcome_unknown": (
         "Das Ergebnis ist nicht bekannt; wiederholen Sie die Anfrage mit demselben Idempotency-Key."
     ),
+    "address_not_allowed": "Von dieser Adresse aus werden Administratoren nicht eingelassen.",
+    "api_key_expired": "Der API-Schlüssel ist abgelaufen.",
+    "api_key_invalid": "Der API-Schlüssel ist keiner von uns oder wurde widerrufen.",
+    "api_key_not_found": "Diesen API-Schlüssel gibt es in diesem Programm nicht.",
+    "api_key_revoked": "Der API-Schlüssel wurde widerrufen, und das endgültig.",
+    "code_invalid": (
+        "Der Code ist falsch, wurde schon benutzt oder ist abgelaufen; nach fünf falschen "
+        "fordern Sie einen neuen an."
+    ),
+    "contact_not_found": "Diese Kontaktadresse haben Sie noch nicht; nennen Sie sie zuerst.",
+    "contact_taken": "Die Mailadresse oder Telefonnummer gehört jemand anderem.",
+    "erasure_not_found": "Diese Löschung gibt es in diesem Programm nicht.",
+    "export_not_found": "Diesen Export gibt es in diesem Programm nicht.",
+    "invalid_template": "Der Text taugt nicht für diese Vorlage.",
+    "invitation_not_found": "Die Einladung wurde benutzt, zurückgezogen oder ist abgelaufen.",
+    "last_owner": (
+        "Es muss einen aktiven Inhaber geben, und für die Plattform einen aktiven Administrator."
+    ),
+    "mfa_token_invalid": (
+        "Die Anmeldung wurde abgeschlossen oder aufgegeben; beginnen Sie von vorn."
+    ),
+    "not_resendable": (
+        "Die Nachricht ist unterwegs oder gesendet, oder ihr Inhalt wurde nicht aufbewahrt."
+    ),
+    "notification_not_found": "Diese Nachricht gibt es in diesem Programm nicht.",
+    "operator_not_found": "Diesen Betreiber gibt es hier nicht.",
+    "password_too_weak": "Das Passwort ist eines von denen, die zuerst probiert werden.",
+    "scope_not_yours": "Niemand gibt Rechte weiter, die er selbst nicht hat.",
+    "second_factor_required": "Administratoren müssen sich mit einem zweiten Faktor anmelden.",
+    "session_not_found": "Diese Sitzung haben Sie nicht.",
+    "sign_in_refused": (
+        "So meldet man sich bei diesem Konto nicht an, oder es gibt kein solches Konto."
+    ),
+    "storage_failed": "Der Dateispeicher antwortet nicht; nichts wurde geändert.",
+    "template_not_found": "Diese Vorlage gibt es nicht.",
+    "token_revoked": "Die Sitzung ist beendet; melden Sie sich neu an.",
+    "totp_enabled": "Eine Authenticator-App ist in Gebrauch; entfernen Sie sie zuerst.",
+    "totp_not_enrolled": "Es gibt keine Authenticator-App; richten Sie zuerst eine ein.",
     "body_too_slow": "Der Inhalt kam nicht rechtzeitig an.",
     "head_too_large": "Die Anfragezeile oder ein Header ist zu lang.",
 }

@@ -81,6 +81,37 @@ TEXTS: Final[dict[str, str]] = {
     "outcome_unknown": (
         "No se conoce el resultado; repita la petición con la misma Idempotency-Key."
     ),
+    "address_not_allowed": "Los administradores no pueden entrar desde esta dirección.",
+    "api_key_expired": "La clave de API ha caducado.",
+    "api_key_invalid": "La clave de API no es nuestra o fue revocada.",
+    "api_key_not_found": "No existe esa clave de API en este programa.",
+    "api_key_revoked": "La clave de API fue revocada, y eso es definitivo.",
+    "code_invalid": (
+        "El código es incorrecto, ya se usó o ha caducado; tras cinco incorrectos pida uno nuevo."
+    ),
+    "contact_not_found": "Aún no tiene ese contacto; indique cuál es la dirección.",
+    "contact_taken": "La dirección de correo o el número de teléfono es de otra persona.",
+    "erasure_not_found": "No existe ese borrado en este programa.",
+    "export_not_found": "No existe esa exportación en este programa.",
+    "invalid_template": "El texto no sirve para esta plantilla.",
+    "invitation_not_found": "La invitación se usó, se retiró o ha caducado.",
+    "last_owner": (
+        "Debe haber un propietario activo y, para la plataforma, un administrador activo."
+    ),
+    "mfa_token_invalid": "El inicio de sesión se completó o se abandonó; empiece de nuevo.",
+    "not_resendable": "El aviso está en camino o se envió, o ya no se guarda lo que decía.",
+    "notification_not_found": "No existe ese aviso en este programa.",
+    "operator_not_found": "No existe ese operador aquí.",
+    "password_too_weak": "La contraseña es una de las que se prueban primero.",
+    "scope_not_yours": "Nadie cede lo que no puede hacer por sí mismo.",
+    "second_factor_required": "Los administradores deben iniciar sesión con un segundo factor.",
+    "session_not_found": "No tiene esa sesión.",
+    "sign_in_refused": "Así no se entra en esta cuenta, o no existe tal cuenta.",
+    "storage_failed": "El almacén de archivos no responde; nada ha cambiado.",
+    "template_not_found": "No existe esa plantilla.",
+    "token_revoked": "La sesión ha terminado; inicie sesión de nuevo.",
+    "totp_enabled": "Hay una aplicación de autenticación en uso; quítela primero.",
+    "totp_not_enrolled": "No hay ninguna aplicación de autenticación; registre una primero.",
     "body_too_slow": "El cuerpo no llegó a tiempo.",
     "head_too_large": "La línea de petición o una cabecera es demasiado larga.",
 }

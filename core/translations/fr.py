@@ -84,6 +84,39 @@ TEXTS: Final[dict[str, str]] = {
     "outcome_unknown": (
         "Le résultat n'est pas connu ; répétez la requête avec la même Idempotency-Key."
     ),
+    "address_not_allowed": "Les administrateurs ne sont pas admis depuis cette adresse.",
+    "api_key_expired": "La clé d'API a expiré.",
+    "api_key_invalid": "La clé d'API n'est pas l'une des nôtres ou a été révoquée.",
+    "api_key_not_found": "Cette clé d'API n'existe pas dans ce programme.",
+    "api_key_revoked": "La clé d'API a été révoquée, définitivement.",
+    "code_invalid": (
+        "Le code est faux, a déjà servi ou a expiré ; après cinq faux, demandez-en un nouveau."
+    ),
+    "contact_not_found": "Vous n'avez pas encore ce contact ; dites quelle est l'adresse.",
+    "contact_taken": "L'adresse mail ou le numéro de téléphone est à quelqu'un d'autre.",
+    "erasure_not_found": "Cet effacement n'existe pas dans ce programme.",
+    "export_not_found": "Cet export n'existe pas dans ce programme.",
+    "invalid_template": "Le texte ne convient pas à ce modèle.",
+    "invitation_not_found": "L'invitation a servi, a été retirée ou a expiré.",
+    "last_owner": "Il faut un propriétaire actif et, pour la plateforme, un administrateur actif.",
+    "mfa_token_invalid": "La connexion a été achevée ou abandonnée ; recommencez.",
+    "not_resendable": "Le message est en route ou envoyé, ou son contenu n'est plus gardé.",
+    "notification_not_found": "Ce message n'existe pas dans ce programme.",
+    "operator_not_found": "Cet opérateur n'existe pas ici.",
+    "password_too_weak": "Le mot de passe est de ceux que l'on essaie en premier.",
+    "scope_not_yours": "Nul ne transmet un droit qu'il n'a pas.",
+    "second_factor_required": "Les administrateurs doivent se connecter avec un second facteur.",
+    "session_not_found": "Vous n'avez pas cette session.",
+    "sign_in_refused": (
+        "Ce n'est pas ainsi que l'on se connecte à ce compte, ou ce compte n'existe pas."
+    ),
+    "storage_failed": "Le stockage de fichiers ne répond pas ; rien n'a changé.",
+    "template_not_found": "Ce modèle n'existe pas.",
+    "token_revoked": "La session est terminée ; reconnectez-vous.",
+    "totp_enabled": "Une application d'authentification est utilisée ; retirez-la d'abord.",
+    "totp_not_enrolled": (
+        "Il n'y a pas d'application d'authentification ; enregistrez-en une d'abord."
+    ),
     "body_too_slow": "Le corps n'est pas arrivé à temps.",
     "head_too_large": "La ligne de requête ou un en-tête est trop long.",
 }

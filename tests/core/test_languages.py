@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from core import errors, languages, messages
@@ -38,6 +40,18 @@ def test_the_usual_sentence_is_translated_and_a_special_one_is_not() -> None:
     assert messages.text(errors.SlugTaken(), "de") == ("Ein anderer Link heißt schon so.", "de")
     assert messages.text(errors.SlugTaken(), "it").language == "en"
     assert messages.text(errors.SlugTaken("abc is taken."), "de") == ("abc is taken.", "en")
+
+
+def known(root: type[errors.StampgateError]) -> Iterator[type[errors.StampgateError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from known(child)
+
+
+@pytest.mark.parametrize("language", sorted(messages.TRANSLATED))
+def test_every_refusal_is_translated(language: str) -> None:
+    ours = [error for error in known(errors.StampgateError) if error.__module__ == errors.__name__]
+    assert [e.code for e in ours if e.code not in messages.TRANSLATED[language]] == []
 
 
 def test_every_language_says_the_same_things() -> None:

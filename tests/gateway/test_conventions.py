@@ -303,7 +303,8 @@ def test_every_unsafe_route_can_be_repeated_safely(route: Route) -> None:
         assert not route.repeats
         return
     ways = [route.is_idempotent, route.method in NATURAL, bool(route.repeats)]
-    assert ways.count(True) == 1, "a key, a method that can be repeated, or `repeats`: one of them"
+    assert any(ways), "a key, a method that can be repeated, or `repeats`: one of them"
+    assert not (route.is_idempotent and route.repeats)
 
 
 async def test_who_has_no_credential_may_say_little(client: Client) -> None:
@@ -325,7 +326,11 @@ def fields_of(kind: Any) -> set[str]:
 
 @pytest.mark.parametrize("route", routes.ROUTES, ids=lambda route: route.name)
 def test_every_route_that_answers_a_secret_says_so(route: Route) -> None:
-    told = {name for name in fields_of(route.reply) if SECRETS.search(name)}
+    names = fields_of(route.reply)
+    # An entry of the audit log names the key that proves it, and the proof.
+    told = {name for name in names if SECRETS.search(name)} - (
+        {"key"} if "proof" in names else set()
+    )
     assert bool(told) is route.is_secret or route.reply_type != "application/json", told
 
 

@@ -80,6 +80,18 @@ async def test_no_rate_means_the_default_and_zero_means_no_limit(
     assert "RateLimit-Policy" not in free.headers
 
 
+async def test_the_standing_can_be_asked_for(staff: Client, program: str) -> None:
+    client = limited(staff, 3, program)
+    await client.get("/v1/members")
+    answer = await client.get("/v1/limits")
+    (limit,) = answer.body["data"]
+    assert limit.pop("reset_s") in {39, 40}
+    assert limit == {"policy": "caller", "quota": 3, "window_s": 60, "left": 1}
+    assert answer.headers["RateLimit"].startswith('"caller";r=1;')
+    assert (await limited(staff, 0, program).get("/v1/limits")).body == {"data": []}
+    assert (await staff.get("/v1/limits", Authorization=None)).status == 401
+
+
 async def test_a_refused_request_changes_nothing(staff: Client, program: str) -> None:
     client = limited(staff, 1, program)
     assert (await client.post("/v1/members", {"external_id": "a"})).status == 201
