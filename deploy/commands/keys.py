@@ -106,7 +106,10 @@ async def rotate(settings: Settings, arguments: argparse.Namespace) -> int:
     ring = keyring.rotate(_read(settings), arguments.kind, _now_ms(), os.urandom(keyring.KEY_BYTES))
     files.write_private(Path(settings.keyring_file), keyring.dump(ring))
     print(f"{arguments.kind} key {getattr(ring, f'active_{arguments.kind}')} is active;")
-    print("send SIGHUP to gateway, redirector and workers, so that they read it")
+    if arguments.kind == "token":
+        print("gateways read it by themselves; copy the file to all hosts")
+    else:
+        print("send SIGHUP to gateway, redirector and workers, so that they read it")
     if arguments.kind == "field":
         print("then `stampgate keys reseal`")
     return 0
