@@ -20,6 +20,7 @@ BEGIN
         GRANT INSERT, UPDATE, DELETE ON member_contact, operator, credential, revocation, session,
             invitation TO stampgate_app;
         GRANT INSERT ON idempotency, notification TO stampgate_app;
+        GRANT INSERT, UPDATE, DELETE ON template TO stampgate_app;
         GRANT UPDATE ON outbox, webhook_delivery, notification TO stampgate_app;
         GRANT DELETE ON webhook_endpoint, idempotency, outbox, webhook_delivery, schedule_run,
             dead_letter, address_salt, link, notification TO stampgate_app;

@@ -9,6 +9,7 @@ that state was under way when its worker died: it may have arrived, and is not s
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from core import fields, ids, templates
+from core import errors, fields, ids, templates
 from core.keyring import KeyRing
 from db.pg import Db
 
@@ -62,6 +63,62 @@ UPDATE notification
  WHERE id = $1 AND attempts = $2
 RETURNING id
 """
+
+SELECT: Final = """
+SELECT id, recipient_kind, recipient_id, channel, template, language, state, attempts, provider,
+       provider_reference, last_error, next_attempt_at, expires_at, created_at, updated_at
+  FROM notification WHERE id = $2 AND program_id = $1
+"""
+PAGE: Final = """
+SELECT id, recipient_kind, recipient_id, channel, template, language, state, attempts, provider,
+       provider_reference, last_error, next_attempt_at, expires_at, created_at, updated_at
+  FROM notification
+ WHERE program_id = $1 AND ($2 = '' OR id < $2)
+   AND ($4::text IS NULL OR state = $4) AND ($5::text IS NULL OR channel = $5)
+   AND ($6::text IS NULL OR template = $6) AND ($7::text IS NULL OR recipient_id = $7)
+ ORDER BY id DESC LIMIT $3
+"""
+RESEND: Final = """
+WITH again AS (
+    UPDATE notification
+       SET state = 'queued', attempts = 0, next_attempt_at = now(), updated_at = now()
+     WHERE id = $2 AND program_id = $1 AND state IN ('refused', 'unknown', 'failed')
+       AND variables IS NOT NULL
+    RETURNING id
+)
+INSERT INTO outbox (task, payload)
+SELECT 'send_notification', jsonb_build_object('notification_id', id) FROM again
+RETURNING id
+"""
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as operators see it: neither what it said nor where it went."""
+
+    id: str
+    recipient_kind: RecipientKind
+    recipient_id: str
+    channel: templates.Channel
+    template: str
+    language: str
+    state: State
+    attempts: int
+    provider: str | None
+    provider_reference: str | None
+    last_error: str | None
+    next_attempt_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which messages are asked for; None asks for all."""
+
+    state: State | None = None
+    channel: templates.Channel | None = None
+    template: str | None = None
+    recipient_id: str | None = None
 
 
 class New(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +196,34 @@ async def add(db: Db, ring: KeyRing, new: New) -> str | None:
         new.expires_at_ms,
     )
     return None if added is None else str(added)
+
+
+async def get(db: Db, program_id: str, notification_id: str) -> Notification:
+    """The message, or NotificationNotFound."""
+    row = await db.fetchrow(SELECT, program_id, notification_id)
+    if row is None:
+        raise errors.NotificationNotFound
+    return Notification(**row)
+
+
+async def page(
+    db: Db, program_id: str, *, before: str, limit: int, wanted: Wanted
+) -> list[Notification]:
+    """Up to `limit` messages, the newest first, with ids before `before` unless it is empty."""
+    asked = (wanted.state, wanted.channel, wanted.template, wanted.recipient_id)
+    rows = await db.fetch(PAGE, program_id, before, limit, *asked)
+    return [Notification(**row) for row in rows]
+
+
+async def resend(db: Db, program_id: str, notification_id: str) -> Notification:
+    """Send again what ended without having certainly arrived, with all attempts anew;
+    NotificationNotFound, NotResendable.
+    """
+    is_queued = await db.fetchval(RESEND, program_id, notification_id) is not None
+    notification = await get(db, program_id, notification_id)
+    if not is_queued:
+        raise errors.NotResendable
+    return notification
 
 
 async def load(db: Db, ring: KeyRing, notification_id: str) -> Outgoing | None:

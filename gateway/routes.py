@@ -23,6 +23,7 @@ from gateway import (
     me,
     members,
     merchants,
+    notifications,
     operations,
     operators,
     programs,
@@ -31,6 +32,7 @@ from gateway import (
     standings,
     statements,
     stats,
+    templates,
     webhooks,
 )
 from gateway.app import Call
@@ -95,6 +97,8 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *webhooks.ROUTES,
             *deliveries.ROUTES,
             *dead_letters.ROUTES,
+            *templates.ROUTES,
+            *notifications.ROUTES,
             *audits.ROUTES,
             *keys.ROUTES,
             *standings.ROUTES,
