@@ -64,6 +64,33 @@ def drafts(
     return [one(raw) for raw in problem.decode(_raw_items, body).items]
 
 
+def drafts_at_once(
+    body: bytes,
+    decoder: msgspec.json.Decoder[Items[Item]],
+    quotes: Callable[[Item], int],
+    draft: Callable[[Item], Drafted],
+) -> list[Drafted | errors.StampgateError] | None:
+    """`drafts` of a body whose items are all well-formed, several times as fast; None for others.
+
+    `quotes` as in `problem.decode`.
+    """
+
+    def one(item: Item) -> Drafted | errors.StampgateError:
+        try:
+            return draft(item)
+        except errors.StampgateError as error:
+            return error
+
+    try:
+        items = decoder.decode(body).items
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    needed = 2 + sum(map(quotes, items))
+    if not body.isascii() or b"\\" in body or body.count(b'"') != needed:
+        return None
+    return [one(item) for item in items]
+
+
 def answer(made: Any | errors.StampgateError, *, is_replay: bool = False) -> ItemAnswer[Any]:
     """The answer for what was made of an item, now or the first time."""
     if isinstance(made, errors.StampgateError):

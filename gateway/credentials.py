@@ -85,7 +85,10 @@ class Credentials:
 
         Raises Unauthorized and what is below it.
         """
-        text = credential(headers)
+        return self.whose(credential(headers), now_s)
+
+    def whose(self, text: str, now_s: int) -> Principal | None:
+        """`known` of the credential itself."""
         if not text.startswith(apikeys.MARK):
             return self._verifier.verify(text, now_s)
         parts = apikeys.parse(text)

@@ -20,9 +20,10 @@ from multidict import CIMultiDict
 
 from core.errors import RateLimited, Unauthorized
 from core.limits import Standing
+from core.tokens import Principal
 from db import awards as decided
 from db.decisions import BUDGET, UNKNOWN_MEMBER, Decision, Outcome
-from gateway import answers, auth, awards, dispatch
+from gateway import answers, auth, awards, credentials, dispatch
 from gateway.app import App
 from web import fastlane, metrics, problem, request_id, server
 from web import headers as every
@@ -70,12 +71,31 @@ class _Parts(NamedTuple):
     body: bytes
 
 
-class _Known(NamedTuple):
-    """A head that was seen before, the request id that it asks for, and the caller's language."""
+class _Known:
+    """A head that was seen before: what it says, and what its caller may do.
 
-    headers: CIMultiDict[str]
-    name: str | None
-    language: str
+    The credential is checked each time; what follows from it is only worked out anew when it has
+    become another principal's.
+    """
+
+    __slots__ = ("_caller", "_headers", "_principal", "credential", "language", "name")
+
+    _caller: auth.Caller
+
+    def __init__(self, headers: CIMultiDict[str]) -> None:
+        """Raises Unauthorized."""
+        self.credential = credentials.credential(headers)
+        self.name = request_id.given(headers)
+        self.language = dispatch.language_of(headers)
+        self._headers = headers
+        self._principal: Principal | None = None
+
+    def caller(self, principal: Principal) -> auth.Caller:
+        """The caller; raises as `auth.allow`."""
+        if principal is not self._principal:
+            self._caller = auth.allow(principal, self._headers, SCOPE)
+            self._principal = principal
+        return self._caller
 
 
 class _Order:
@@ -125,7 +145,7 @@ class Hot:
             return False
         order = _Order(self, connection, known, started)
         try:
-            ask = self._ask(order, known.headers, parts)
+            ask = self._ask(order, known, parts)
             if ask is None:
                 return False
             order.ask = ask
@@ -139,13 +159,13 @@ class Hot:
         connection.begin()
         return True
 
-    def _ask(self, order: _Order, headers: CIMultiDict[str], parts: _Parts) -> decided.Ask | None:
+    def _ask(self, order: _Order, known: _Known, parts: _Parts) -> decided.Ask | None:
         """What is asked, or None when something must be asked first; raises the refusals."""
         app, now_ms = self.app, order.now_ms
-        principal = app.credentials.known(headers, now_ms // 1000)
+        principal = app.credentials.whose(known.credential, now_ms // 1000)
         if principal is None:
             return None
-        caller = auth.allow(principal, headers, SCOPE)
+        caller = known.caller(principal)
         program = None if caller.named_program is None else app.rules.known(caller.named_program)
         if program is None:
             return None
@@ -156,9 +176,7 @@ class Hot:
                 return None
         app.credentials.note(principal, now_ms)
         key = answers.checked_key(parts.key)
-        # The required members and their texts need ten quotes, so none of them stands twice.
-        is_checked = parts.body.count(b'"') <= 10 and b"\\" not in parts.body
-        new = problem.decode(awards.decoder, parts.body, is_checked=is_checked)
+        new = problem.decode(awards.decoder, parts.body, quotes=awards.quotes)
         return awards.draft(program, caller.subject, key, new, now_ms)
 
     def settle(self, order: _Order, outcome: Outcome) -> None:
@@ -218,7 +236,10 @@ class Hot:
         texts = CIMultiDict(
             (name.decode("ascii"), value.decode("ascii")) for name, value in headers.items()
         )
-        named = _Known(texts, request_id.given(texts), dispatch.language_of(texts))
+        try:
+            named = _Known(texts)
+        except Unauthorized:
+            return None
         if len(head) <= HEAD_REMEMBERED_MAX:
             if len(self._heads) >= HEADS_MAX:
                 self._heads.clear()

@@ -3,33 +3,32 @@
 The closed loop sends when an answer is there, so a server that stalls is asked less and looks
 better than it is. The open loop sends at a fixed rate whatever happens, and measures from the
 moment at which a request should have left (Gil Tene's "coordinated omission").
+
+It blocks, and asks the kernel itself: an event loop would cost several times as much a request, and
+the generator shares its core with Redis.
 """
 
 from __future__ import annotations
 
 import array
-import asyncio
 import collections
 import contextlib
-import ctypes
 import gc
-import os
 import re
-import struct
+import select
+import socket
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import Final, NamedTuple, cast
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from loadtests import measured
 from loadtests.measured import Measured
 
-# How often the open loop looks what is due. The loop's own timers count whole milliseconds.
-TICK_S: Final = 0.000_25
 # After the end, for the answers that are still out.
 LAST_ANSWERS_S: Final = 5.0
+READ_BYTES: Final = 1 << 18
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
-_CLOCK_MONOTONIC: Final = 1
 
 
 class Target(NamedTuple):
@@ -41,210 +40,169 @@ class Target(NamedTuple):
     status: int
 
 
-class _Client(asyncio.Protocol):
-    """One connection with at most one request on it."""
+class _Client:
+    """One connection with at most one request on it, which should have left at `began`."""
 
-    def __init__(self, run: _Run) -> None:
-        self._run = run
-        self._answer = b""
-        self.began: float | None = None
-        self.transport: asyncio.Transport
+    __slots__ = ("answer", "began", "sock")
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports have the interface without the base class.
-        self.transport = cast("asyncio.Transport", transport)
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.began = 0.0
+        self.answer = b""
 
-    def send(self, request: bytes, began: float) -> None:
-        self.began = began
-        self.transport.write(request)
+    def send(self, request: bytes) -> None:
+        sent = self.sock.send(request)
+        if sent < len(request):
+            self.sock.setblocking(True)
+            self.sock.sendall(request[sent:])
+            self.sock.setblocking(False)
 
-    def data_received(self, data: bytes) -> None:
-        answer = self._answer = self._answer + data
+    def read(self) -> int | None:
+        """The status of the answer when all of it is here; ConnectionError at the end."""
+        data = self.sock.recv(READ_BYTES)
+        if not data:
+            raise ConnectionResetError
+        answer = self.answer = self.answer + data if self.answer else data
         head_end = answer.find(b"\r\n\r\n")
         if head_end < 0:
-            return
+            return None
         found = _LENGTH.search(answer, 0, head_end + 2)
-        if len(answer) >= head_end + 4 + (int(found[1]) if found else 0):
-            self._answer = b""
-            self._run.answered(self, int(answer[9:12]))
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        self._run.lost(self)
+        if len(answer) < head_end + 4 + (int(found[1]) if found else 0):
+            return None
+        self.answer = b""
+        return int(answer[9:12])
 
 
 class _Run:
-    """What both loops share: the connections, the clock, the figures."""
+    """The connections, the clock, the figures."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._latencies = array.array("d")
         self._errors = 0
-        self._clients: set[_Client] = set()
-        self._out = 0
-        self._quiet = asyncio.Event()
-        self._is_over = False
+        self._epoll = select.epoll()
+        self._clients: dict[int, _Client] = {}
+        self._idle: collections.deque[_Client] = collections.deque()
+        self._is_exhausted = False
         self._stall_s = 0.0
 
-    @contextlib.asynccontextmanager
-    async def connected(self, connections: int) -> AsyncIterator[None]:
+    @contextlib.contextmanager
+    def connected(self, connections: int) -> Iterator[None]:
         """Open the connections; the collector rests meanwhile, for its pauses would be measured."""
-        loop = asyncio.get_running_loop()
         for _ in range(connections):
-            _, client = await loop.create_connection(
-                lambda: _Client(self), self._target.host, self._target.port
-            )
-            self._clients.add(client)
+            sock = socket.create_connection((self._target.host, self._target.port))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setblocking(False)
+            self._clients[sock.fileno()] = client = _Client(sock)
+            self._epoll.register(sock, select.EPOLLIN)
+            self._idle.append(client)
         gc.collect()
         gc.disable()
         try:
             yield
         finally:
             gc.enable()
-            clients, self._clients = self._clients, set()
-            for client in clients:
-                client.transport.abort()
-            await asyncio.sleep(0)
+            for client in self._clients.values():
+                client.sock.close()
+            self._epoll.close()
 
-    def send(self, client: _Client, began: float) -> bool:
+    def closed(self, seconds: float) -> Measured:
+        """Ask again on each connection as soon as it has answered."""
+        started = time.perf_counter()
+        ends = started + seconds
+        while (now := time.perf_counter()) < ends and self._clients:
+            while self._idle and self._send(now):
+                pass
+            if self._is_exhausted and not self._out:
+                break
+            self._read(ends - now)
+        self._finish()
+        return self._summary(time.perf_counter() - started)
+
+    def open(self, seconds: float, rate: float) -> Measured:
+        """Send what is due; what finds no free connection waits, and the wait counts."""
+        started, sent = time.perf_counter(), 0
+        ends = started + seconds
+        while (now := time.perf_counter()) < ends:
+            while self._idle and (due := started + sent / rate) <= now:
+                self._stall_s = max(self._stall_s, now - due if sent else 0.0)
+                self._send(due)
+                sent += 1
+            wait_s = started + sent / rate - now if self._idle else ends - now
+            self._read(min(wait_s, ends - now))
+        # What should have left and did not is as bad as no answer.
+        self._errors += max(0, int(seconds * rate) - sent)
+        self._finish()
+        return self._summary(seconds)
+
+    @property
+    def _out(self) -> int:
+        return len(self._clients) - len(self._idle)
+
+    def _send(self, began: float) -> bool:
         """Send the next request on a free connection; False when there is none left."""
         request = next(self._target.requests, None)
         if request is None:
+            self._is_exhausted = True
             return False
-        self._out += 1
-        client.send(request, began)
+        client = self._idle.popleft()
+        client.began = began
+        try:
+            client.send(request)
+        except OSError:
+            self._lose(client)
         return True
 
-    def answered(self, client: _Client, status: int) -> None:
-        now = time.perf_counter()
-        if client.began is not None:
-            self._out -= 1
+    def _read(self, wait_s: float) -> None:
+        """Take in the answers that are there, or wait; epoll alone counts whole milliseconds."""
+        ready = self._epoll.poll(0)
+        if not ready and wait_s > 0:
+            select.select([self._epoll], [], [], wait_s)
+            ready = self._epoll.poll(0)
+        for descriptor, _ in ready:
+            client = self._clients[descriptor]
+            try:
+                status = client.read()
+            except OSError:
+                self._lose(client)
+                continue
+            if status is None:
+                continue
             if status == self._target.status:
-                self._latencies.append(now - client.began)
+                self._latencies.append(time.perf_counter() - client.began)
             else:
                 self._errors += 1
-            client.began = None
-        self.free(client, now)
+            self._idle.append(client)
 
-    def lost(self, client: _Client) -> None:
-        if client in self._clients:
-            self._clients.remove(client)
-            self._errors += 1
-            if client.began is not None:
-                self._out -= 1
-            self._look_around()
+    def _lose(self, client: _Client) -> None:
+        self._errors += 1
+        self._epoll.unregister(client.sock)
+        del self._clients[client.sock.fileno()]
+        client.sock.close()
+        if client in self._idle:
+            self._idle.remove(client)
 
-    def free(self, client: _Client, now: float) -> None:
-        """A connection has its answer."""
-        raise NotImplementedError
-
-    async def finish(self) -> None:
+    def _finish(self) -> None:
         """Send no more, and wait for what is out."""
-        self._is_over = True
-        self._look_around()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_ANSWERS_S):
-                await self._quiet.wait()
+        ends = time.perf_counter() + LAST_ANSWERS_S
+        while self._out and (left := ends - time.perf_counter()) > 0:
+            self._read(left)
         self._errors += self._out
 
-    def _look_around(self) -> None:
-        if self._is_over and not self._out:
-            self._quiet.set()
-
-    def summary(self, seconds: float) -> Measured:
+    def _summary(self, seconds: float) -> Measured:
         return measured.summarize(self._latencies, seconds, self._errors, self._stall_s)
 
 
-class _Closed(_Run):
-    def __init__(self, target: Target) -> None:
-        super().__init__(target)
-        self.exhausted = asyncio.Event()
-
-    def begin(self) -> None:
-        for client in tuple(self._clients):
-            self.free(client, time.perf_counter())
-
-    def free(self, client: _Client, now: float) -> None:
-        if self._is_over or not self.send(client, now):
-            self.exhausted.set()
-            self._look_around()
-
-
-class _Open(_Run):
-    def __init__(self, target: Target, rate: float) -> None:
-        super().__init__(target)
-        self._rate = rate
-        self._began = 0.0
-        self._due = 0
-        self._waiting: collections.deque[float] = collections.deque()
-        self._idle: list[_Client] = []
-
-    def begin(self) -> None:
-        self._idle = list(self._clients)
-        self._began = time.perf_counter()
-
-    def tick(self, ticks: int) -> None:
-        """So many ticks have passed since the last call; more than one is a stall of ours."""
-        now = time.perf_counter()
-        self._stall_s = max(self._stall_s, (ticks - 1) * TICK_S)
-        if self._is_over:
-            return
-        due = int((now - self._began) * self._rate)
-        self._waiting.extend(self._began + number / self._rate for number in range(self._due, due))
-        self._due = due
-        while self._waiting and self._idle:
-            self.send(self._idle.pop(), self._waiting.popleft())
-
-    def free(self, client: _Client, _now: float) -> None:
-        if self._waiting and not self._is_over:
-            self.send(client, self._waiting.popleft())
-        else:
-            self._idle.append(client)
-            self._look_around()
-
-    async def finish(self) -> None:
-        # What should have left and did not is as bad as no answer.
-        self._errors += len(self._waiting)
-        self._waiting.clear()
-        await super().finish()
-
-
-async def closed_loop(target: Target, *, connections: int, seconds: float) -> Measured:
+def closed_loop(target: Target, *, connections: int, seconds: float) -> Measured:
     """Ask again on each connection as soon as it has answered, until the time or the requests
     are over."""
-    run = _Closed(target)
-    async with run.connected(connections):
-        began = time.perf_counter()
-        run.begin()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await run.exhausted.wait()
-        await run.finish()
-        return run.summary(time.perf_counter() - began)
+    run = _Run(target)
+    with run.connected(connections):
+        return run.closed(seconds)
 
 
-async def open_loop(target: Target, *, connections: int, seconds: float, rate: float) -> Measured:
+def open_loop(target: Target, *, connections: int, seconds: float, rate: float) -> Measured:
     """Send `rate` requests a second; one that finds no free connection waits, and that counts."""
-    run = _Open(target, rate)
-    loop = asyncio.get_running_loop()
-    async with run.connected(connections):
-        timer = _timer(TICK_S)
-        run.begin()
-        loop.add_reader(timer, lambda: run.tick(struct.unpack("Q", os.read(timer, 8))[0]))
-        try:
-            await asyncio.sleep(seconds)
-            await run.finish()
-        finally:
-            loop.remove_reader(timer)
-            os.close(timer)
-        return run.summary(seconds)
-
-
-def _timer(interval_s: float) -> int:
-    """A file descriptor that is readable at each interval; timerfd_create(2)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    timer: int = libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-    nanoseconds = int(interval_s * 1e9)
-    schedule = (ctypes.c_long * 4)(0, nanoseconds, 0, nanoseconds)
-    if timer < 0 or libc.timerfd_settime(timer, 0, schedule, None) != 0:
-        raise OSError(ctypes.get_errno(), "timerfd")
-    return timer
+    run = _Run(target)
+    with run.connected(connections):
+        return run.open(seconds, rate)

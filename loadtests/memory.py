@@ -23,7 +23,7 @@ def measure(running: BenchStack) -> Row:
     running.restart(running.redirector)
     visits = (datasets.redirect_request(slug, datasets.SHORT) for slug in crowd.slugs())
     target = generator.Target(stack.HOST, running.redirector.port, visits, 302)
-    visited = uvloop.run(generator.closed_loop(target, connections=64, seconds=TIMEOUT_S))
+    visited = generator.closed_loop(target, connections=64, seconds=TIMEOUT_S)
     (worker,) = running.workers(running.redirector)
     mib = cores.resident_mib(worker)
     return Row(

@@ -23,12 +23,13 @@ OURS: Final = "stampgate"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a row is held against: so much a second at least, a p99 or a size below so much, or
-    ours so many times the row's.
+    """What a row is held against: so much a second at least, a p99, a maximum or a size below so
+    much, or ours so many times the row's.
     """
 
     at_least: float | None = None
     p99_ms_below: float | None = None
+    max_ms_below: float | None = None
     below: float | None = None
     ratio_at_least: float | None = None
 
@@ -38,6 +39,7 @@ class Target(msgspec.Struct, frozen=True):
             (self.at_least is None or row.value >= self.at_least)
             and (self.below is None or row.value < self.below)
             and (self.p99_ms_below is None or (row.p99_ms or 0.0) < self.p99_ms_below)
+            and (self.max_ms_below is None or (row.max_ms or 0.0) < self.max_ms_below)
             and (self.ratio_at_least is None or (row.ratio or 0.0) >= self.ratio_at_least)
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -129,6 +130,20 @@ class BenchStack:
         """Forget what was recorded, lest Redis grow from one measurement to the next."""
         with self.redis() as client:
             client.unlink(*STREAMS)
+
+    @contextmanager
+    def flushing(self) -> Iterator[None]:
+        """The flusher at work on a Redis that it has filled, beside what is measured."""
+        self.fill()
+        self.start_flusher()
+        try:
+            yield
+        finally:
+            self.stop_flusher()
+
+    def replace(self, app: App) -> None:
+        """Have the app replace its workers, on the sockets that stay."""
+        os.kill(self._running[app.name].pid, signal.SIGHUP)
 
     def start_flusher(self) -> int:
         """Start the flusher on any core; its pid."""

@@ -46,6 +46,7 @@ def verdict(target: Target, row: Row) -> str:
         f"≥ {_number(target.at_least)}" if target.at_least is not None else "",
         f"< {_number(target.below)}" if target.below is not None else "",
         f"p99 < {target.p99_ms_below:g} ms" if target.p99_ms_below is not None else "",
+        f"max < {target.max_ms_below:g} ms" if target.max_ms_below is not None else "",
         f"≥ {target.ratio_at_least:g} ×" if target.ratio_at_least is not None else "",
     ]
     return f"{', '.join(filter(None, wanted))}: {'yes' if target.met(row) else 'no'}"

@@ -278,3 +278,38 @@ async def test_a_closed_partition_answers_503(client: Client, redis: Redis) -> N
     refused = await award(client, member_id)
     assert (refused.status, refused.code) == (503, "not_open")
     assert refused.headers["Retry-After"]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        '{"member":"%s","kind":"points","amount":1,"amount":2,"idempotency_key":"a"}',
+        '{"member":"%s","kind":"points","amount":1,"reason":null,"reason":"b","idempotency_key":"a"}',
+        '{"member":"%s","kind":"points","amount":1,"idempotency_key":"a","idempotency_key":"b"}',
+    ],
+)
+async def test_a_key_that_stands_twice_in_an_item_spoils_the_batch(
+    client: Client, item: str
+) -> None:
+    member_id = await member(client)
+    body = b'{"items":[%b]}' % (item % member_id).encode()
+    answer = await client.call("POST", "/v1/awards/batch", body)
+    assert (answer.status, answer.code) == (400, "invalid_json")
+    assert await balance(client, member_id) == (0, 0)
+
+
+async def test_a_batch_gives_the_same_answers_however_it_is_spelled(client: Client) -> None:
+    """Well-formed batches are decoded at once, all others item by item."""
+    member_id = await member(client)
+    plain = {"member": member_id, "kind": "points", "amount": 3, "idempotency_key": "one"}
+    full = {**plain, "idempotency_key": "two", "reason": "r", "reference": "s"}
+    dated = {**plain, "idempotency_key": "three", "occurred_at": "2026-01-02T03:04:05Z"}
+    first = await client.post("/v1/awards/batch", {"items": [plain, full, dated]})
+    assert [one["status"] for one in first.body["data"]] == [201, 201, 201]
+    spelled = {"items": [{**plain, "reason": None}, {**full, "amount": "3"}, dated]}
+    second = await client.post("/v1/awards/batch", spelled)
+    assert [one["status"] for one in second.body["data"]] == [201, 422, 201]
+    for place in (0, 2):
+        repeated = second.body["data"][place]
+        assert repeated["replayed"]
+        assert repeated["data"] == first.body["data"][place]["data"]

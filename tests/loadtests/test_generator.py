@@ -56,7 +56,9 @@ def target(port: int, count: int | None = None) -> Target:
 
 async def test_closed_loop_sends_every_request_once() -> None:
     async with server(found) as (port, asked):
-        figures = await generator.closed_loop(target(port, 500), connections=8, seconds=30)
+        figures = await asyncio.to_thread(
+            generator.closed_loop, target(port, 500), connections=8, seconds=30
+        )
     assert sorted(asked) == list(range(500))
     assert figures.errors == 0
     assert figures.per_second > 0
@@ -65,7 +67,9 @@ async def test_closed_loop_sends_every_request_once() -> None:
 
 async def test_closed_loop_ends_with_its_time() -> None:
     async with server(found) as (port, asked):
-        figures = await generator.closed_loop(target(port), connections=2, seconds=0.2)
+        figures = await asyncio.to_thread(
+            generator.closed_loop, target(port), connections=2, seconds=0.2
+        )
     assert asked
     assert figures.errors == 0
 
@@ -77,7 +81,9 @@ async def test_bodies_are_read_to_their_end() -> None:
         return b"HTTP/1.1 302 Found\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
     async with server(with_body) as (port, asked):
-        figures = await generator.closed_loop(target(port, 20), connections=2, seconds=30)
+        figures = await asyncio.to_thread(
+            generator.closed_loop, target(port, 20), connections=2, seconds=30
+        )
     assert (len(asked), figures.errors) == (20, 0)
 
 
@@ -86,7 +92,9 @@ async def test_another_status_is_an_error() -> None:
         return FOUND if number % 2 else FOUND.replace(b"302", b"503")
 
     async with server(sometimes) as (port, _):
-        figures = await generator.closed_loop(target(port, 40), connections=4, seconds=30)
+        figures = await asyncio.to_thread(
+            generator.closed_loop, target(port, 40), connections=4, seconds=30
+        )
     assert figures.errors == 20
 
 
@@ -95,14 +103,18 @@ async def test_a_server_that_hangs_up_is_an_error() -> None:
         return b""
 
     async with server(never) as (port, asked):
-        figures = await generator.closed_loop(target(port), connections=3, seconds=0.5)
+        figures = await asyncio.to_thread(
+            generator.closed_loop, target(port), connections=3, seconds=0.5
+        )
     assert len(asked) == 3
     assert figures.errors == 3
 
 
 async def test_open_loop_keeps_its_rate() -> None:
     async with server(found) as (port, asked):
-        figures = await generator.open_loop(target(port), connections=8, seconds=1.0, rate=200)
+        figures = await asyncio.to_thread(
+            generator.open_loop, target(port), connections=8, seconds=1.0, rate=200
+        )
     assert figures.errors == 0
     assert 190 <= len(asked) <= 200
 
@@ -116,7 +128,9 @@ async def test_open_loop_counts_the_time_that_a_request_had_to_wait() -> None:
         return FOUND
 
     async with server(stalling) as (port, asked):
-        figures = await generator.open_loop(target(port), connections=1, seconds=1.0, rate=100)
+        figures = await asyncio.to_thread(
+            generator.open_loop, target(port), connections=1, seconds=1.0, rate=100
+        )
     assert len(asked) >= 95
     assert figures.max_ms >= 300
     # About thirty were due during the stall; a closed loop would have seen a single slow one.
@@ -154,5 +168,7 @@ async def test_no_connection_carries_two_requests_at_once(connections: int) -> N
         return FOUND
 
     async with server(counting) as (port, _):
-        await generator.closed_loop(target(port, 200), connections=connections, seconds=30)
+        await asyncio.to_thread(
+            generator.closed_loop, target(port, 200), connections=connections, seconds=30
+        )
     assert peak <= connections

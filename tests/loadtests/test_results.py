@@ -48,6 +48,8 @@ def test_targets_are_verdicts_and_nothing_more() -> None:
     assert not Target(at_least=15_001).met(row())
     assert not Target(p99_ms_below=4.0).met(row())
     assert not Target(below=250).met(row())
+    assert Target(max_ms_below=10.0).met(row())
+    assert not Target(max_ms_below=9.0).met(row())
     assert tables.verdict(Target(at_least=20_000), row()) == "≥ 20,000: no"
 
 
