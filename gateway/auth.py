@@ -67,7 +67,7 @@ def _may(scopes: frozenset[str], role: str, scope: str, *, is_platform: bool) ->
     wanted = {scope} if " " not in scope else set(scope.split(" "))
     if not scopes.isdisjoint(wanted):
         return is_platform or tokens.PLATFORM not in wanted
-    return is_platform and role == "app" and wanted.isdisjoint(tokens.OWN)
+    return is_platform and role == "app" and not wanted.issubset(tokens.OWN)
 
 
 def program_of(headers: MultiMapping[str], own: str | None) -> str | None:

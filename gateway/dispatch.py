@@ -9,7 +9,7 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from core import languages, limits, messages
-from core.errors import RateLimited, StampgateError, Unauthorized
+from core.errors import Forbidden, RateLimited, StampgateError, Unauthorized
 from gateway import auth, deprecations, origins, unusual
 from gateway.app import App, Call
 from web import headers, metrics, problem, representations, request_id
@@ -82,14 +82,16 @@ class Dispatch:
         )
 
     async def _admitted(self, exchange: Exchange, route: Route) -> auth.Caller:
-        """The caller, who may use this route now; a credential that is no good counts as none."""
+        """The caller, who may use this route now; a credential that is no good here counts as none,
+        so that whoever tries doors is limited by address.
+        """
         app, now_ms = self._app, self._app.now_ms()
         caller, principal = auth.ANYONE, None
         try:
             if route.scope is not None:
                 principal = await app.credentials.find(exchange.request.headers, now_ms // 1000)
                 caller = auth.allow(principal, exchange.request.headers, route.scope)
-        except Unauthorized:
+        except (Unauthorized, Forbidden):
             exchange.standing = await app.rates.admit_anonymous(exchange.address)
             raise
         if route.is_limited:

@@ -18,7 +18,7 @@ import msgspec
 from aiohttp.http import SERVER_SOFTWARE
 from multidict import CIMultiDict
 
-from core.errors import RateLimited, Unauthorized
+from core.errors import Forbidden, RateLimited, Unauthorized
 from core.limits import Standing
 from core.tokens import Principal
 from db import awards as decided
@@ -150,8 +150,8 @@ class Hot:
                 return False
             order.ask = ask
             decided.place_for(self.app.points, ask, order.now_ms, order)
-        except Unauthorized:
-            # Who guesses credentials is counted, which takes a question.
+        except (Unauthorized, Forbidden):
+            # Who tries doors is counted, which takes a question.
             return False
         except Exception as error:  # noqa: BLE001 - `refusal` logs it
             self.refuse(order, error)

@@ -14,7 +14,7 @@ from web import problem
 from web.routing import Route
 
 #: Whoever has a credential, whatever else it may be used for.
-ANY: Final = " ".join((*tokens.OWN, *tokens.SCOPES))
+ANY: Final = " ".join(scope for scope in (*tokens.OWN, *tokens.SCOPES) if scope != tokens.PLATFORM)
 FRESH: Final = {"Cache-Control": "no-store"}
 
 

@@ -89,6 +89,7 @@ async def test_the_standing_can_be_asked_for(staff: Client, program: str) -> Non
     assert limit == {"policy": "caller", "quota": 3, "window_s": 60, "left": 1}
     assert answer.headers["RateLimit"].startswith('"caller";r=1;')
     assert (await limited(staff, 0, program).get("/v1/limits")).body == {"data": []}
+    assert (await staff.get("/v1/limits")).body == {"data": []}
     assert (await staff.get("/v1/limits", Authorization=None)).status == 401
 
 
@@ -182,6 +183,16 @@ async def test_a_credential_that_is_no_good_counts_as_none(strict: tuple[App, Cl
     ]
     assert [answer.status for answer in answers] == [401, 401, 401, 429]
     assert answers[0].headers["RateLimit"].startswith('"anonymous";r=2;')
+
+
+async def test_who_tries_doors_is_counted_by_address(
+    strict: tuple[App, Client], program: str
+) -> None:
+    small = bearer(token(program, ["links:read"], rate_per_minute=0))
+    client = Client(strict[1].session, strict[1].url, small)
+    answers = [await client.get("/v1/members") for _ in range(4)]
+    assert [answer.status for answer in answers] == [403, 403, 403, 429]
+    assert (await client.get("/v1/links")).status == 200
 
 
 async def test_health_is_never_limited(strict: tuple[App, Client]) -> None:
