@@ -14,12 +14,14 @@ StampgateError                     500 internal_error
 │   ├── InvalidDestination         422 invalid_destination
 │   ├── RedirectNotAllowed         422 redirect_not_allowed
 │   ├── InvalidTemplate            422 invalid_template
+│   ├── CodeInvalid                422 code_invalid
 │   ├── IdempotencyKeyReused       422 idempotency_key_reused
 │   └── PasswordTooWeak            422 password_too_weak
 ├── Unauthorized                   401 unauthorized
 │   ├── SignInRefused              401 sign_in_refused
 │   ├── TokenInvalid               401 token_invalid
 │   ├── TokenRevoked               401 token_revoked
+│   ├── MfaTokenInvalid            401 mfa_token_invalid
 │   ├── TokenExpired               401 token_expired
 │   ├── ApiKeyInvalid              401 api_key_invalid
 │   └── ApiKeyExpired              401 api_key_expired
@@ -37,6 +39,7 @@ StampgateError                     500 internal_error
 │   ├── SessionNotFound            404 session_not_found
 │   ├── InvitationNotFound         404 invitation_not_found
 │   ├── MemberNotFound             404 member_not_found
+│   ├── ContactNotFound            404 contact_not_found
 │   ├── LinkNotFound               404 link_not_found
 │   ├── ClickNotFound              404 click_not_found
 │   ├── AwardNotFound              404 award_not_found
@@ -59,6 +62,8 @@ StampgateError                     500 internal_error
 │   ├── LastSignInWay              409 last_sign_in_way
 │   ├── ContactTaken               409 contact_taken
 │   ├── LastOwner                  409 last_owner
+│   ├── TotpEnabled                409 totp_enabled
+│   ├── TotpNotEnrolled            409 totp_not_enrolled
 │   ├── InsufficientBalance        409 insufficient_balance
 │   ├── BalanceNegative            409 balance_negative
 │   ├── BalanceTooLarge            409 balance_too_large
@@ -182,6 +187,10 @@ class InvalidTemplate(Invalid, code="invalid_template"):
     """The text cannot serve as this template."""
 
 
+class CodeInvalid(Invalid, code="code_invalid"):
+    """The code is wrong, was used, or has expired; after five wrong ones ask for a new code."""
+
+
 class IdempotencyKeyReused(Invalid, code="idempotency_key_reused"):
     """The Idempotency-Key was used before, with another body."""
 
@@ -204,6 +213,10 @@ class TokenInvalid(Unauthorized, code="token_invalid"):
 
 class TokenRevoked(Unauthorized, code="token_revoked"):
     """The session has ended; sign in again."""
+
+
+class MfaTokenInvalid(Unauthorized, code="mfa_token_invalid"):
+    """The sign-in was completed or given up; begin anew."""
 
 
 class TokenExpired(Unauthorized, code="token_expired"):
@@ -272,6 +285,10 @@ class InvitationNotFound(NotFound, code="invitation_not_found"):
 
 class MemberNotFound(NotFound, code="member_not_found"):
     """There is no such member in this program."""
+
+
+class ContactNotFound(NotFound, code="contact_not_found"):
+    """You have no such contact yet; say which address it is."""
 
 
 class LinkNotFound(NotFound, code="link_not_found"):
@@ -364,6 +381,14 @@ class ContactTaken(Conflict, code="contact_taken"):
 
 class LastOwner(Conflict, code="last_owner"):
     """There must be one active owner, and for the platform one active admin."""
+
+
+class TotpEnabled(Conflict, code="totp_enabled"):
+    """An authenticator app is in use; remove it first."""
+
+
+class TotpNotEnrolled(Conflict, code="totp_not_enrolled"):
+    """There is no authenticator app; enroll one first."""
 
 
 class InsufficientBalance(Conflict, code="insufficient_balance"):

@@ -38,6 +38,7 @@ Kind = Literal[
     "erasure",
     "consent",
     "identity",
+    "code",
 ]
 
 PREFIXES: Final[dict[Kind, str]] = {
@@ -63,6 +64,7 @@ PREFIXES: Final[dict[Kind, str]] = {
     "erasure": "ers",
     "consent": "cns",
     "identity": "idn",
+    "code": "otc",
 }
 
 ENTROPY_BYTES: Final = 10

@@ -79,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     refresh_ttl_s: Annotated[int, msgspec.Meta(ge=3600, le=400 * DAY_S)] = 7 * DAY_S
     invitation_ttl_s: Count = 3 * DAY_S
     hashing_pending_max: Count = 64
+    code_block_hourly: Annotated[int, msgspec.Meta(ge=0)] = 20
+    code_network_hourly: Annotated[int, msgspec.Meta(ge=0)] = 100
 
     click_deadline_ms: Count = 25
     click_batch_max: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 512

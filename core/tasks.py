@@ -39,6 +39,12 @@ class SendNotification(Task, frozen=True):
     notification_id: str
 
 
+class SendCode(Task, frozen=True):
+    """Make the one-time code that was asked for, if somebody has the contact, and have it sent."""
+
+    code_id: str
+
+
 class Route(NamedTuple):
     """Where a task goes; the actor's name is also the task's name in the outbox."""
 
@@ -50,6 +56,7 @@ TASKS: Final[dict[type[Task], Route]] = {
     DeliverWebhook: Route(queue="default", actor="deliver_webhook"),
     PublishLink: Route(queue="default", actor="publish_link"),
     SendNotification: Route(queue="notifications", actor="send_notification"),
+    SendCode: Route(queue="notifications", actor="send_code"),
 }
 
 _TYPES: Final = {route.actor: task for task, route in TASKS.items()}

@@ -22,6 +22,8 @@ BEGIN
         GRANT INSERT ON idempotency, notification TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON template TO stampgate_app;
         GRANT UPDATE ON outbox, webhook_delivery, notification TO stampgate_app;
+        GRANT INSERT, UPDATE, DELETE ON one_time_code, totp, recovery_code, mfa_challenge
+            TO stampgate_app;
         GRANT DELETE ON webhook_endpoint, idempotency, outbox, webhook_delivery, schedule_run,
             dead_letter, address_salt, link, notification TO stampgate_app;
         GRANT INSERT ON audit_entry, audit_chain TO stampgate_app;

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import asyncpg
 import msgspec
@@ -32,6 +32,9 @@ SELECT = """
 SELECT id, program_id, role, email, name, state, created_at, updated_at,
        EXISTS (SELECT FROM credential WHERE subject_id = operator.id) AS has_password
   FROM operator WHERE id = $2 AND program_id IS NOT DISTINCT FROM $1
+"""
+FIND = """
+SELECT id, program_id FROM operator WHERE email_hash = ANY($1::bytea[]) AND state = 'active'
 """
 # Whoever changes who runs a program waits for the others who do, so that one owner stays.
 LOCK = """
@@ -78,6 +81,13 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: dt.datetime
 
 
+class Found(NamedTuple):
+    """Whose mail address it is."""
+
+    id: str
+    program_id: str | None
+
+
 def hashes(ring: KeyRing, email: Contact) -> list[bytes]:
     """The keyed hashes under which the address may be stored, the one of new rows first."""
     return fields.blinds(ring, email.address, HASH_CONTEXT)
@@ -114,6 +124,12 @@ async def add(
 async def get(db: Db, ring: KeyRing, program_id: str | None, operator_id: str) -> Operator:
     """The operator, or OperatorNotFound."""
     return _operator(ring, await db.fetchrow(SELECT, program_id, operator_id))
+
+
+async def find(db: Db, ring: KeyRing, email: Contact) -> Found | None:
+    """The active operator with this mail address."""
+    row = await db.fetchrow(FIND, hashes(ring, email))
+    return None if row is None else Found(*row)
 
 
 async def change(

@@ -474,6 +474,16 @@ CREATE TABLE public.merchant (
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.mfa_challenge (
+    token_hash bytea NOT NULL,
+    program_id text COLLATE pg_catalog."C",
+    subject_id text NOT NULL COLLATE pg_catalog."C",
+    wrong smallint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT mfa_challenge_wrong_is_bounded CHECK (((wrong >= 0) AND (wrong <= 5)))
+);
+
 CREATE TABLE public.notification (
     id text NOT NULL COLLATE pg_catalog."C",
     program_id text COLLATE pg_catalog."C",
@@ -497,6 +507,26 @@ CREATE TABLE public.notification (
     CONSTRAINT notification_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'whatsapp'::text]))),
     CONSTRAINT notification_recipient_kind_is_known CHECK ((recipient_kind = ANY (ARRAY['member'::text, 'operator'::text, 'test'::text]))),
     CONSTRAINT notification_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'sending'::text, 'sent'::text, 'refused'::text, 'unknown'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.one_time_code (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text COLLATE pg_catalog."C",
+    purpose text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    language text NOT NULL COLLATE pg_catalog."C",
+    contact bytea,
+    contact_hash bytea NOT NULL,
+    block_hash bytea,
+    source_hash bytea,
+    subject_id text COLLATE pg_catalog."C",
+    code_hash bytea,
+    wrong smallint DEFAULT 0 NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT one_time_code_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'phone'::text]))),
+    CONSTRAINT one_time_code_purpose_is_known CHECK ((purpose = ANY (ARRAY['sign_in'::text, 'verify'::text, 'reset'::text]))),
+    CONSTRAINT one_time_code_wrong_is_bounded CHECK (((wrong >= 0) AND (wrong <= 5)))
 );
 
 CREATE TABLE public.operator (
@@ -561,6 +591,12 @@ ALTER TABLE public.quarantine ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.recovery_code (
+    subject_id text NOT NULL COLLATE pg_catalog."C",
+    code_hash bytea NOT NULL,
+    used_at timestamp with time zone
 );
 
 CREATE TABLE public.registration (
@@ -628,6 +664,17 @@ CREATE TABLE public.template (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT template_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'whatsapp'::text])))
+);
+
+CREATE TABLE public.totp (
+    subject_id text NOT NULL COLLATE pg_catalog."C",
+    program_id text COLLATE pg_catalog."C",
+    secret bytea NOT NULL,
+    enabled_at timestamp with time zone,
+    last_step bigint,
+    wrong smallint DEFAULT 0 NOT NULL,
+    wrong_since timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 CREATE TABLE public.webhook_delivery (
@@ -770,11 +817,17 @@ ALTER TABLE ONLY public.merchant
 ALTER TABLE ONLY public.merchant
     ADD CONSTRAINT merchant_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.mfa_challenge
+    ADD CONSTRAINT mfa_challenge_pkey PRIMARY KEY (token_hash);
+
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_dedupe_key_is_unique UNIQUE NULLS NOT DISTINCT (program_id, dedupe_key);
 
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.one_time_code
+    ADD CONSTRAINT one_time_code_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.operator
     ADD CONSTRAINT operator_email_is_unique UNIQUE (email_hash);
@@ -797,6 +850,9 @@ ALTER TABLE ONLY public.quarantine
 ALTER TABLE ONLY public.quarantine
     ADD CONSTRAINT quarantine_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (subject_id, code_hash);
+
 ALTER TABLE ONLY public.registration
     ADD CONSTRAINT registration_pkey PRIMARY KEY (hash);
 
@@ -817,6 +873,9 @@ ALTER TABLE ONLY public.stream_checkpoint
 
 ALTER TABLE ONLY public.template
     ADD CONSTRAINT template_pkey PRIMARY KEY (program_id, name, channel, language);
+
+ALTER TABLE ONLY public.totp
+    ADD CONSTRAINT totp_pkey PRIMARY KEY (subject_id);
 
 ALTER TABLE ONLY public.webhook_delivery
     ADD CONSTRAINT webhook_delivery_is_unique UNIQUE (endpoint_id, event_id);
@@ -875,9 +934,21 @@ CREATE INDEX link_by_program ON public.link USING btree (program_id, id);
 
 CREATE INDEX member_by_program ON public.member USING btree (program_id, id);
 
+CREATE INDEX mfa_challenge_by_subject ON public.mfa_challenge USING btree (subject_id);
+
+CREATE INDEX mfa_challenge_by_time ON public.mfa_challenge USING btree (created_at);
+
 CREATE INDEX notification_by_program ON public.notification USING btree (program_id, id);
 
 CREATE INDEX notification_by_recipient ON public.notification USING btree (recipient_id);
+
+CREATE INDEX one_time_code_by_block ON public.one_time_code USING btree (block_hash, asked_at) WHERE (block_hash IS NOT NULL);
+
+CREATE INDEX one_time_code_by_contact ON public.one_time_code USING btree (contact_hash, asked_at);
+
+CREATE INDEX one_time_code_by_source ON public.one_time_code USING btree (source_hash, asked_at) WHERE (source_hash IS NOT NULL);
+
+CREATE INDEX one_time_code_by_time ON public.one_time_code USING btree (asked_at);
 
 CREATE INDEX operator_by_program ON public.operator USING btree (program_id, id);
 
@@ -944,17 +1015,29 @@ ALTER TABLE ONLY public.member
 ALTER TABLE ONLY public.merchant
     ADD CONSTRAINT merchant_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
+ALTER TABLE ONLY public.mfa_challenge
+    ADD CONSTRAINT mfa_challenge_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
+ALTER TABLE ONLY public.one_time_code
+    ADD CONSTRAINT one_time_code_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
 ALTER TABLE ONLY public.operator
     ADD CONSTRAINT operator_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_subject_id_fkey FOREIGN KEY (subject_id) REFERENCES public.totp(subject_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.registration
     ADD CONSTRAINT registration_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
 ALTER TABLE ONLY public.template
     ADD CONSTRAINT template_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.totp
+    ADD CONSTRAINT totp_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
 ALTER TABLE ONLY public.webhook_delivery
     ADD CONSTRAINT webhook_delivery_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.webhook_endpoint(id) ON DELETE CASCADE;

@@ -16,7 +16,7 @@ from db.credentials import Known
 from gateway import auditing, limits, signin
 from gateway.app import Call, read_as
 from gateway.sessions import OWN
-from gateway.signin import Grant, Subject
+from gateway.signin import SignIn, Subject
 from web import problem
 from web.routing import Route
 
@@ -93,13 +93,13 @@ async def _sign_in(call: Call, known: Known, account_hash: bytes, password: str)
     return problem.reply(grant, headers=signin.FRESH)
 
 
-async def _grant(call: Call, known: Known, password: str) -> Grant:
+async def _grant(call: Call, known: Known, password: str) -> SignIn:
     upgraded = await proved(call, known, password)
     async with call.app.transaction() as db:
         if known.subject_id is None or not await credentials.confirm(db, known, upgraded):
             raise errors.SignInRefused
         is_member = known.role == "member"
-        return await signin.grant(call, db, Subject(known.subject_id, is_member, "password"))
+        return await signin.admit(call, db, Subject(known.subject_id, is_member, "password"))
 
 
 async def proved(call: Call, known: Known, password: str) -> str | None:
@@ -149,7 +149,7 @@ ROUTES: tuple[Route, ...] = (
         name="log_in",
         summary="A member signs in with a password, to the program of the header",
         body=Login,
-        reply=Grant,
+        reply=SignIn,
         is_secret=True,
         repeats="Each sign-in opens a session of its own.",
         errors=(*signin.ERRORS, *signin.PROGRAM_ERRORS),
@@ -161,7 +161,7 @@ ROUTES: tuple[Route, ...] = (
         name="log_in_operator",
         summary="An operator or an admin signs in with a password",
         body=OperatorLogin,
-        reply=Grant,
+        reply=SignIn,
         is_secret=True,
         repeats="Each sign-in opens a session of its own.",
         errors=signin.ERRORS,

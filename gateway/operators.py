@@ -22,7 +22,7 @@ from db.operators import Operator, OperatorRole, State
 from db.pg import Db
 from gateway import answers, auditing, lists, patches, signin
 from gateway.app import Call, read, read_as
-from gateway.signin import Grant, Subject
+from gateway.signin import SignIn, Subject
 from web import problem
 from web.routing import Route
 
@@ -125,10 +125,11 @@ async def accept(call: Call) -> web.Response:
     async with call.app.transaction() as db:
         operator_id, program_id = await operators.accept(db, _hash(given.code))
         await credentials.put(db, operator_id, program_id, password_hash)
-        grant = await signin.grant(
+        # Whoever is invited anew and has an authenticator app does not get past it.
+        answer = await signin.admit(
             call, db, Subject(operator_id, is_member=False, method="invitation")
         )
-    return problem.reply(grant, headers=signin.FRESH)
+    return problem.reply(answer, headers=signin.FRESH)
 
 
 async def list_all(call: Call) -> web.Response:
@@ -272,7 +273,7 @@ ROUTES: tuple[Route, ...] = (
         name="accept_invitation",
         summary="Choose a password with the code of an invitation",
         body=Accept,
-        reply=Grant,
+        reply=SignIn,
         errors=(*signin.ERRORS, errors.InvitationNotFound, errors.PasswordTooWeak),
         is_secret=True,
         repeats="An invitation is good once; after that its operator signs in with the password.",

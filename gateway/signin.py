@@ -13,7 +13,7 @@ import msgspec
 
 from core import errors, roles, tokens
 from core import sessions as refreshing
-from db import sessions
+from db import mfa, sessions
 from db.pg import Db
 from db.sessions import Opening, Session
 from gateway import auditing, auth
@@ -23,8 +23,10 @@ from web import metrics, proxies
 USER_AGENT_MAX: Final = 200
 FRESH: Final = {"Cache-Control": "no-store"}
 
-Method = Literal["password", "code", "social", "refresh", "invitation", "registration"]
-Outcome = Literal["granted", "refused", "busy", "reused"]
+Method = Literal[
+    "password", "code", "social", "refresh", "invitation", "registration", "second_factor"
+]
+Outcome = Literal["granted", "challenged", "refused", "busy", "reused"]
 
 
 class Subject(NamedTuple):
@@ -36,7 +38,7 @@ class Subject(NamedTuple):
     has_second_factor: bool = False
 
 
-class Grant(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True, tag_field="outcome", tag="granted"):
     """What a client needs from now on. Each refresh token is good once and brings the next one."""
 
     access_token: str
@@ -47,6 +49,32 @@ class Grant(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Grant({self.session_id})"
+
+
+class SecondFactor(msgspec.Struct, frozen=True, tag_field="outcome", tag="second_factor"):
+    """Who signs in has an authenticator app: its code or a recovery code completes the sign-in at
+    `/v1/auth/mfa`, together with this token, within so many seconds."""
+
+    mfa_token: str
+    expires_in: int = mfa.CHALLENGE_TTL_S
+
+    def __repr__(self) -> str:
+        return "SecondFactor(…)"
+
+
+#: What a first factor brings.
+SignIn = Grant | SecondFactor
+
+
+async def admit(call: Call, db: Db, subject: Subject) -> SignIn:
+    """Let in whoever has proved a first factor, or ask for the second one, in the caller's
+    transaction; SignInRefused for whoever may not sign in.
+    """
+    token = await mfa.challenge(db, subject.id, call.app.now_ms())
+    if token is None:
+        return await grant(call, db, subject)
+    count(subject.method, "challenged")
+    return SecondFactor(token)
 
 
 async def grant(call: Call, db: Db, subject: Subject) -> Grant:
@@ -120,6 +148,11 @@ async def record(
 def client(call: Call) -> str:
     """The address that the caller is at."""
     return call.app.proxies.client(call.request.headers, call.request.remote or "")
+
+
+def own_program(call: Call) -> str | None:
+    """The program of whoever is signed in; an admin has none, whichever the header names."""
+    return None if call.principal.is_platform else call.principal.program_id
 
 
 def network(call: Call) -> str | None:

@@ -91,6 +91,11 @@ sign_ins = Counter(
     "People who tried to sign in or to go on with a session.",
     ["method", "outcome"],
 )
+codes = Counter(
+    "stampgate_codes",
+    "One-time codes that were asked for, sent and used.",
+    ["purpose", "outcome"],
+)
 password_seconds = Histogram(
     "stampgate_password_seconds",
     "From the wish to hash or to verify a password to its end, the wait included.",

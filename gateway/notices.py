@@ -1,0 +1,51 @@
+"""Tells people what was changed about their account, in the transaction of the change."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core import ids, templates
+from core.clicks import preferred_language
+from core.contacts import Contact
+from db import contacts, notifications, operators
+from db.pg import Db
+from gateway.app import Call
+
+CHANNELS: Final[dict[str, templates.Channel]] = {"email": "email", "phone": "sms"}
+
+
+def language(call: Call) -> str:
+    """The language that the caller likes best."""
+    wanted = preferred_language(call.request.headers.get("Accept-Language", ""))
+    return wanted or templates.DEFAULT_LANGUAGE
+
+
+async def send(call: Call, db: Db, subject_id: str, program_id: str | None, template: str) -> None:
+    """Send a message without variables to a member or an operator, by the first way there is."""
+    is_member = ids.is_id(subject_id, "member")
+    for contact in await contacts_of(call, db, subject_id, program_id):
+        channel = CHANNELS[contact.channel]
+        if channel in templates.KINDS[template].channels:
+            new = notifications.New(
+                program_id=program_id,
+                recipient_kind="member" if is_member else "operator",
+                recipient_id=subject_id,
+                channel=channel,
+                address=contact.address,
+                template=template,
+                language=language(call),
+                variables={},
+                dedupe_key=call.app.new_id("notification"),
+            )
+            await notifications.add(db, call.app.ring, new)
+            return
+
+
+async def contacts_of(call: Call, db: Db, subject_id: str, program_id: str | None) -> list[Contact]:
+    """The contacts that were proved to be theirs, mail first: nobody else is to be told."""
+    ring = call.app.ring
+    if program_id is None or not ids.is_id(subject_id, "member"):
+        operator = await operators.get(db, ring, program_id, subject_id)
+        return [Contact("email", operator.email)]
+    found = await contacts.of_member(db, ring, program_id, subject_id)
+    return [Contact(one.channel, one.address) for one in found if one.verified_at is not None]
