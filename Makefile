@@ -4,7 +4,7 @@ PY := .venv/bin/python
 BOOTSTRAP := @sh deploy/local/bootstrap.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format chaos bench load schema lock reset clean
+.PHONY: help up test lint format fuzz chaos bench load schema lock reset clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,10 @@ format: ## Put all files into the one format
 	$(BOOTSTRAP) requirements-test.lock
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+fuzz: ## The API against its own document, for longer than in the tests
+	$(BOOTSTRAP) requirements-test.lock
+	@STAMPGATE_TEST_EXAMPLES=$${STAMPGATE_TEST_EXAMPLES:-100} exec $(PY) -m pytest -q -n auto tests/gateway/test_schemathesis.py
 
 chaos: ## The long kill battery; prints its seeds and a table
 	$(BOOTSTRAP) requirements-test.lock

@@ -7,6 +7,7 @@ body could take different ones), and U+0000 in a text (which PostgreSQL cannot s
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from core.errors import (
 from web.headers import NO_STORE, SECURITY
 
 T = TypeVar("T")
+Query = TypeVar("Query", bound=msgspec.Struct)
 
 PROBLEM_TYPE: Final = "urn:stampgate:error:"
 # Of draft-ietf-httpapi-ratelimit-headers-10.
@@ -131,7 +133,7 @@ def decode(
     return value
 
 
-def decode_query(kind: type[T], query: MultiMapping[str]) -> T:
+def decode_query(kind: type[Query], query: MultiMapping[str]) -> Query:
     """The query parameters as `kind`, a Struct of optional texts and numbers; or InvalidRequest."""
     values = dict(query)
     if len(values) != len(query):
@@ -139,9 +141,15 @@ def decode_query(kind: type[T], query: MultiMapping[str]) -> T:
     if any("\x00" in text for text in values.values()):
         raise InvalidRequest("A query parameter contains the character U+0000.")
     try:
-        return msgspec.convert(values, kind, strict=False)
+        found = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid_request(str(error), "parameter") from None
+    for field in msgspec.structs.fields(found):
+        # Where texts may be numbers, msgspec takes a number for seconds since the epoch.
+        is_moment = isinstance(getattr(found, field.name), dt.datetime)
+        if is_moment and ":" not in values[field.encode_name]:
+            raise _invalid_request(f"Invalid RFC3339 - at `$.{field.encode_name}`", "parameter")
+    return found
 
 
 def _invalid_request(message: str, place: str) -> InvalidRequest:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,10 @@ class Batch(msgspec.Struct, forbid_unknown_fields=True):
 class Page(msgspec.Struct, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
     cursor: str | None = None
+
+
+class Since(msgspec.Struct):
+    since: dt.datetime | None = msgspec.field(default=None, name="from")
 
 
 item = msgspec.json.Decoder(Item)
@@ -167,6 +172,19 @@ def test_a_bad_query_parameter_is_named(query: MultiDict[str], parameter: str) -
         problem.decode_query(Page, query)
     assert caught.value.errors is not None
     assert caught.value.errors[0]["parameter"] == parameter
+
+
+@pytest.mark.parametrize("text", ["-468", "1700000000", "1e9", "2020-01-01"])
+def test_a_number_is_no_moment(text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        problem.decode_query(Since, MultiDict({"from": text}))
+    assert caught.value.errors is not None
+    assert caught.value.errors[0]["parameter"] == "from"
+
+
+def test_a_moment_is_one() -> None:
+    found = problem.decode_query(Since, MultiDict({"from": "2020-01-01T00:00:00Z"}))
+    assert found.since == dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize(
