@@ -13,6 +13,20 @@ Amount = Annotated[int, msgspec.Meta(gt=0, le=2**53 - 1)]
 Allowance = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 
+# Where a browser may be sent after a sign-in: https, this machine (RFC 8252 §7.3), or a scheme of
+# an app's own, which has a dot in its name (§7.1); never one that runs scripts.
+Redirect = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=512,
+        pattern=r"^(https://[A-Za-z0-9.-]+(:\d{1,5})?/"
+        r"|http://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?/"
+        r"|[a-z][a-z0-9-]*(\.[a-z0-9-]+)+:/)"
+        r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*$(?!\n)",
+    ),
+]
+
+
 class UnitRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What limits awards in one unit. `budget` bounds all awards of the program, ever."""
 
@@ -27,11 +41,15 @@ Origins = Annotated[list[Origin], msgspec.Meta(max_length=50)]
 
 
 class ProgramSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `settings` of a program. Pages of `cors_origins` may call the API from a browser."""
+    """The `settings` of a program. Pages of `cors_origins` may call the API from a browser.
+    `sign_in_redirects` are where members may be sent, exactly so, after they have signed in with a
+    provider.
+    """
 
     points: UnitRules = UnitRules()
     stamps: UnitRules = UnitRules()
     cors_origins: Origins = []
+    sign_in_redirects: Annotated[list[Redirect], msgspec.Meta(max_length=32)] = []
 
     def rules(self, unit: str) -> UnitRules:
         """The rules of `points` or `stamps`."""

@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     gateway_port: Port = 8080
     gateway_processes: Processes = 1
     gateway_metrics_port: Port = 9080
+    gateway_url: HttpUrl = ""
     redirector_host: str = "127.0.0.1"
     redirector_port: Port = 8081
     redirector_processes: Processes = 1
@@ -66,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     keyring_file: str = ".stampgate/keyring.json"
+    providers_file: str = ""
     outbound_allow: str = ""
     trusted_proxies: str = ""
     rate_anonymous_per_minute: Rate = 100
@@ -157,6 +159,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
         """The base of links as members see them, without a slash at its end."""
         default = f"http://{self.redirector_host}:{self.redirector_port}"
         return (self.redirector_url or default).rstrip("/")
+
+    @property
+    def public_gateway_url(self) -> str:
+        """The base of the API as browsers and providers see it, without a slash at its end."""
+        default = f"http://{self.gateway_host}:{self.gateway_port}"
+        return (self.gateway_url or default).rstrip("/")
 
     @property
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -152,3 +152,16 @@ AUTH_CHANGES = "{auth}:changes"  # stream: `k` session, subject or key, `i` id, 
 def audit_heads() -> str:
     """Hash: program id ('' is the installation) → `position:digest` of the chain's last head."""
     return "{audit}:heads"
+
+
+# Sign-ins with a provider that are under way.
+
+
+def sign_in_state(digest: str) -> str:
+    """String with a TTL: what was begun with the state of this hash."""
+    return f"{{o:{digest}}}:state"
+
+
+def sign_in_code(digest: str) -> str:
+    """String with a TTL, sealed: whom a provider named, for the code of this hash."""
+    return f"{{o:{digest}}}:code"

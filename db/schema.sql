@@ -352,6 +352,21 @@ CREATE TABLE public.idempotency (
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.identity (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    provider text NOT NULL COLLATE pg_catalog."C",
+    subject bytea NOT NULL,
+    subject_hash bytea NOT NULL,
+    mail bytea,
+    refresh_token bytea,
+    refreshing_until timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT identity_provider_is_a_word CHECK ((provider ~ '^[a-z]{1,32}$'::text))
+);
+
 CREATE TABLE public.installation (
     singleton boolean DEFAULT true NOT NULL,
     award_partitions smallint NOT NULL,
@@ -778,6 +793,15 @@ ALTER TABLE ONLY public.hold
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (program_id, caller, key);
 
+ALTER TABLE ONLY public.identity
+    ADD CONSTRAINT identity_is_unique UNIQUE (program_id, provider, subject_hash);
+
+ALTER TABLE ONLY public.identity
+    ADD CONSTRAINT identity_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.identity
+    ADD CONSTRAINT identity_provider_is_linked_once UNIQUE (member_id, provider);
+
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (singleton);
 
@@ -999,6 +1023,9 @@ ALTER TABLE ONLY public.api_key
 
 ALTER TABLE ONLY public.api_key_usage
     ADD CONSTRAINT api_key_usage_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.api_key(id);
+
+ALTER TABLE ONLY public.identity
+    ADD CONSTRAINT identity_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
 ALTER TABLE ONLY public.invitation
     ADD CONSTRAINT invitation_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operator(id) ON DELETE CASCADE;

@@ -40,7 +40,7 @@ def main() -> int:
     child.enter(os.environ)
     try:
         uvloop.run(_serve(settings))
-    except (BadKeyRing, OSError) as error:
+    except (BadKeyRing, BadSetting, OSError) as error:
         sys.stderr.write(f"gateway: {error}\n")
         return BAD_START
     return 0

@@ -18,8 +18,10 @@ import asyncpg
 import msgspec
 
 from core import clickid, errors, ids, keyring
+from core.providers.social.flow import SocialProvider
 from core.settings import Settings
 from db import clicks, pg, points, redis, sessions
+from gateway import providers
 from gateway.auth import Caller
 from gateway.bearers import Bearers, Ring
 from gateway.credentials import Credentials
@@ -29,7 +31,7 @@ from gateway.origins import Origins
 from gateway.rates import Rates
 from gateway.revocations import Revocations
 from gateway.rules import Rules
-from web import problem, proxies, routing, server
+from web import outbound, problem, proxies, routing, server
 
 T = TypeVar("T")
 
@@ -49,7 +51,12 @@ class App:
     """The state of the process. Make it with `open`."""
 
     def __init__(
-        self, settings: Settings, ring: Ring, pool: pg.Pool, connection: redis.Connection
+        self,
+        settings: Settings,
+        ring: Ring,
+        social: dict[str, SocialProvider],
+        pool: pg.Pool,
+        connection: redis.Connection,
     ) -> None:
         self.settings: Final = settings
         self.revocations: Final = Revocations(connection, pool)
@@ -68,6 +75,9 @@ class App:
         self.rules: Final = Rules(pool)
         self.origins: Final = Origins(pool, self.rules)
         self.rates: Final = Rates(connection, ring.current, settings)
+        #: Those that members sign in with, by slug.
+        self.providers: Final = social
+        self.outbound: Final = outbound.Outbound(allow=settings.outbound_allow)
         self.proxies: Final = proxies.Proxies(settings.trusted_networks)
         self.measures: Final = Measures(connection, self.points)
         self._ring = ring
@@ -78,15 +88,15 @@ class App:
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """Read the key ring and connect; returns also when the servers are away."""
-        ring = Ring(Path(settings.keyring_file))
+        """Read key ring and providers and connect; returns also when the servers are away."""
+        ring, social = Ring(Path(settings.keyring_file)), providers.social(settings)
         connection = await redis.Connection.open(
             settings.redis_url,
             deadline_s=settings.award_deadline_ms / 1000,
             max_pending=settings.award_pending_max,
             max_pending_bytes=settings.award_pending_bytes_max,
         )
-        self = cls(settings, ring, await pg.open_pool(settings), connection)
+        self = cls(settings, ring, social, await pg.open_pool(settings), connection)
         self.credentials.start()
         await self.revocations.open()
         return self
@@ -98,6 +108,7 @@ class App:
         self._looking.cancel()
         self.hashing.close()
         await self.revocations.close()
+        await self.outbound.close()
         await self.redis.close()
         with contextlib.suppress(TimeoutError):
             await self.pool.close()

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from core import errors
 from core.links import Ref
-from db import contacts, credentials, members, sessions
+from db import contacts, credentials, identities, members, sessions
 from db.members import Member, NewMember
 from db.pg import Db
 from gateway import answers, auditing, bulk, enrollments, lists, patches, signin
@@ -135,6 +135,7 @@ async def delete(call: Call) -> web.Response:
         await members.delete(db, program_id, member_id)
         await contacts.delete(db, program_id, member_id)
         await credentials.delete(db, member_id)
+        await identities.forget(db, program_id, member_id)
         ended = await sessions.revoke_all(db, member_id, lifetimes)
         await auditing.record(call, db, "member.delete", member_id)
         # While Redis is away the account could not be closed, so nothing is deleted.

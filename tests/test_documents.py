@@ -62,7 +62,13 @@ def test_the_example_has_every_setting_and_its_values_are_good() -> None:
         for field in msgspec.structs.fields(Settings)
         if field.default is not msgspec.NODEFAULT and getattr(chosen, field.name) != field.default
     }
-    assert changed == {"migrate_url", "flush_url", "redirector_url", "mail_url"}
+    assert changed == {
+        "migrate_url",
+        "flush_url",
+        "gateway_url",
+        "redirector_url",
+        "mail_url",
+    }
 
 
 def test_the_table_of_settings_is_whole() -> None:

@@ -73,3 +73,43 @@ def test_a_unit_without_rules_has_no_limits() -> None:
 def test_rules_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(text, type=ProgramSettings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://app.example.test/back",
+        "https://app.example.test:8443/back?x=1",
+        "http://127.0.0.1:5000/back",
+        "http://localhost/",
+        "http://[::1]/back",
+        "com.example.app:/back",
+    ],
+)
+def test_a_sign_in_ends_at_a_website_an_app_or_this_machine(url: str) -> None:
+    settings = msgspec.convert({"sign_in_redirects": [url]}, ProgramSettings)
+    assert settings.sign_in_redirects == [url]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "http://app.example.test/",
+        "http://127.0.0.1.example.test/",
+        "//app.example.test/",
+        "https://app.example.test",
+        "https://user@app.example.test/",
+        "https://app.example.test/#part",
+        "https://app.example.test/\\evil",
+        "https://app.example.test/\n",
+        "https:/app.example.test/",
+        "https://app.example.test/" + "a" * 512,
+        "myapp:/back",
+        "",
+    ],
+)
+def test_a_sign_in_ends_nowhere_else(url: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"sign_in_redirects": [url]}, ProgramSettings)

@@ -23,7 +23,7 @@ def key(_number: int) -> RSAPrivateKey:
 
 
 class Google(Server):
-    """`claims` replace those of the next ID tokens, None leaves one out; `header` likewise."""
+    """`claims` replace those of the next ID tokens, None leaves one out; `forge` makes them."""
 
     authorize_path = "/o/oauth2/v2/auth"
     keys_path = "/oauth2/v3/certs"
@@ -31,7 +31,6 @@ class Google(Server):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.claims: dict[str, Any] = {}
-        self.header: dict[str, Any] = {}
         self.keys = {"kid-0": key(0)}
         self.signs_with = ("kid-0", key(0))
         self.cache_control = "public, max-age=19845, must-revalidate, no-transform"
@@ -81,8 +80,12 @@ class Google(Server):
         kept = {name: value for name, value in claims.items() if value is not None}
         if self.forge is not None:
             return str(self.forge(kept))
-        kid, signing_key = self.signs_with
-        return jwt.encode(kept, signing_key, algorithm="RS256", headers={"kid": kid, **self.header})
+        return signed(kept, *self.signs_with)
+
+
+def signed(claims: dict[str, Any], kid: str = "kid-0", private: RSAPrivateKey | None = None) -> str:
+    """An ID token."""
+    return jwt.encode(claims, private or key(0), algorithm="RS256", headers={"kid": kid})
 
 
 def jwk(kid: str, private: RSAPrivateKey, **changes: str) -> dict[str, str]:

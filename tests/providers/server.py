@@ -81,6 +81,7 @@ class Server:
         self.refresh_tokens: dict[str, Grant] = {}
         self.last_authorization: dict[str, str] = {}
         self.released = asyncio.Event()
+        self.was_asked = asyncio.Event()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -95,6 +96,7 @@ class Server:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.asked.append(request.path)
+        self.was_asked.set()
         faults = self.faults.get(request.path)
         if faults:
             return await self._fail(request, faults.pop(0))
@@ -227,7 +229,7 @@ async def running(kind: type[S]) -> AsyncIterator[S]:
     server = kind(f"http://127.0.0.1:{sock.getsockname()[1]}")
     app = web.Application(middlewares=[server.middleware])
     app.add_routes(server.routes())
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     await web.SockSite(runner, sock).start()
     try:
