@@ -38,6 +38,7 @@ StampgateError                     500 internal_error
 │   ├── OperatorNotFound           404 operator_not_found
 │   ├── SessionNotFound            404 session_not_found
 │   ├── InvitationNotFound         404 invitation_not_found
+│   ├── RegistrationNotFound       404 registration_not_found
 │   ├── MemberNotFound             404 member_not_found
 │   ├── ContactNotFound            404 contact_not_found
 │   ├── LinkNotFound               404 link_not_found
@@ -281,6 +282,10 @@ class SessionNotFound(NotFound, code="session_not_found"):
 
 class InvitationNotFound(NotFound, code="invitation_not_found"):
     """The invitation was used, withdrawn or has expired."""
+
+
+class RegistrationNotFound(NotFound, code="registration_not_found"):
+    """The sign-up was confirmed already or has expired; sign up again."""
 
 
 class MemberNotFound(NotFound, code="member_not_found"):

@@ -18,7 +18,7 @@ BEGIN
         GRANT INSERT, UPDATE ON program, merchant, member, link, webhook_endpoint, schedule_run,
             budget_lease, budget, dead_letter TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON member_contact, operator, credential, revocation, session,
-            invitation TO stampgate_app;
+            invitation, registration TO stampgate_app;
         GRANT INSERT ON idempotency, notification TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON template TO stampgate_app;
         GRANT UPDATE ON outbox, webhook_delivery, notification TO stampgate_app;

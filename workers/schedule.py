@@ -17,7 +17,18 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from core.settings import Settings
-from db import audit_chain, codes, idempotency, ledger, mfa, pg, retention, revocations, sessions
+from db import (
+    audit_chain,
+    codes,
+    idempotency,
+    ledger,
+    mfa,
+    pg,
+    registrations,
+    retention,
+    revocations,
+    sessions,
+)
 from db import schedule as runs
 from db.pg import Db
 from web import metrics
@@ -77,6 +88,7 @@ async def forget(settings: Settings, db: Db, now_ms: int) -> None:
     await revocations.delete_old(db)
     await codes.delete_old(db, now_ms)
     await mfa.delete_old(db, now_ms)
+    await registrations.delete_old(db)
     await retention.delete_deliveries(db, now_ms - DELIVERY_DAYS * DAY_MS)
     await retention.delete_notifications(db, now_ms - NOTIFICATION_DAYS * DAY_MS)
     await runs.delete_old(db, now_ms - RUN_DAYS * DAY_MS)

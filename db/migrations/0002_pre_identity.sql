@@ -83,8 +83,7 @@ CREATE TABLE registration (
     member_id text COLLATE "C" NOT NULL,
     channel text COLLATE "C" NOT NULL CONSTRAINT registration_channel_is_known CHECK (channel IN ('email', 'phone')),
     contact bytea NOT NULL,
-    contact_hash bytea NOT NULL,
-    name text,
+    name bytea,
     password_hash text NOT NULL,
     expires_at timestamptz NOT NULL
 );

@@ -1,0 +1,140 @@
+"""Signing up over HTTP, with the worker that sends the codes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.app import App
+from tests.gateway import people
+from tests.gateway.codes import newest, work
+from tests.gateway.conftest import Answer, Client, Db
+
+ASHA = {"email": "asha@example.com", "password": people.PASSWORD, "name": "Asha"}
+
+
+@pytest.fixture
+def program_id(client: Client) -> str:
+    return people.program(client)
+
+
+@pytest.fixture
+def anybody(client: Client, program_id: str) -> Client:
+    """A caller without a credential, of the client's program."""
+    return Client(client.session, client.url, {"Stampgate-Program": program_id})
+
+
+async def confirm(anybody: Client, registration: str, code: str) -> Answer:
+    body = {"registration": registration, "code": code}
+    return await anybody.post("/v1/auth/register/confirm", body)
+
+
+async def code_of(app: App, db: Db) -> dict[str, Any]:
+    """What the newest message says, once the worker has done its part."""
+    await work(app)
+    return await newest(app, db)
+
+
+async def test_a_member_signs_up_and_is_in(
+    anybody: Client, client: Client, app: App, db: Db, program_id: str
+) -> None:
+    asked = await anybody.post("/v1/auth/register", ASHA)
+    assert asked.status == 202
+    # Nobody is a member yet.
+    assert (await client.get("/v1/members")).body["data"] == []
+    assert (await people.log_in(client, program_id)).status == 401
+    said = await code_of(app, db)
+    made = await confirm(anybody, asked.body["registration"], said["code"])
+    assert made.status == 201
+    me = (await people.holding(client, made.body).get("/v1/me")).body
+    assert (me["name"], me["role"], me["has_password"]) == ("Asha", "member", True)
+    assert me["contacts"][0]["verified_at"] is not None
+    assert (await people.log_in(client, program_id)).status == 200
+    award = {"member": me["id"], "kind": "points", "amount": 5}
+    assert (await client.post("/v1/awards", award, Idempotency_Key="a")).status == 201
+
+
+async def test_a_sign_up_is_confirmed_once(anybody: Client, app: App, db: Db) -> None:
+    token = (await anybody.post("/v1/auth/register", ASHA)).body["registration"]
+    code = (await code_of(app, db))["code"]
+    answers = await asyncio.gather(*(confirm(anybody, token, code) for _ in range(3)))
+    assert sorted(answer.status for answer in answers) == [201, 404, 404]
+    assert (await confirm(anybody, token, code)).code == "registration_not_found"
+
+
+async def test_nobody_learns_whether_an_address_is_taken(
+    anybody: Client, client: Client, app: App, db: Db
+) -> None:
+    await people.member(client, app)
+    taken = await anybody.post("/v1/auth/register", ASHA)
+    free = await anybody.post("/v1/auth/register", {**ASHA, "email": "bela@example.com"})
+    assert taken.status == free.status == 202
+    assert len(taken.body["registration"]) == len(free.body["registration"])
+    assert {**taken.body, "registration": ""} == {**free.body, "registration": ""}
+    await work(app)
+    rows = await db.fetch("SELECT template FROM notification ORDER BY template")
+    assert [row["template"] for row in rows] == ["already_registered", "verify_contact"]
+    wrong = [await confirm(anybody, one.body["registration"], "000000") for one in (taken, free)]
+    assert [answer.code for answer in wrong] == ["code_invalid"] * 2
+
+
+async def test_nobody_prepares_an_account_for_somebody_else(
+    anybody: Client, client: Client, app: App, db: Db, program_id: str
+) -> None:
+    """Pre-hijacking: the code that the owner gets confirms no sign-up but the owner's."""
+    attacker = (await anybody.post("/v1/auth/register", {**ASHA, "password": "mine, all mine"})).body
+    await work(app)
+    await db.execute("UPDATE one_time_code SET asked_at = asked_at - interval '1 minute'")
+    owner = (await anybody.post("/v1/auth/register", ASHA)).body
+    code = (await code_of(app, db))["code"]
+    assert (await confirm(anybody, attacker["registration"], code)).code == "code_invalid"
+    await db.execute("UPDATE one_time_code SET asked_at = asked_at - interval '1 minute'")
+    owner = (await anybody.post("/v1/auth/register", ASHA)).body
+    code = (await code_of(app, db))["code"]
+    assert (await confirm(anybody, owner["registration"], code)).status == 201
+    assert (await people.log_in(client, program_id, password="mine, all mine")).status == 401
+
+
+async def test_a_code_is_guessed_five_times_at_most(anybody: Client, app: App, db: Db) -> None:
+    token = (await anybody.post("/v1/auth/register", ASHA)).body["registration"]
+    code = (await code_of(app, db))["code"]
+    wrong = "000000" if code != "000000" else "000001"
+    codes = [(await confirm(anybody, token, wrong)).code for _ in range(5)]
+    assert codes == ["code_invalid"] * 5
+    assert (await confirm(anybody, token, code)).status == 429
+
+
+async def test_a_sign_up_of_another_program_is_not_found(
+    anybody: Client, other: Client, app: App, db: Db
+) -> None:
+    token = (await anybody.post("/v1/auth/register", ASHA)).body["registration"]
+    code = (await code_of(app, db))["code"]
+    elsewhere = Client(other.session, other.url, {"Stampgate-Program": people.program(other)})
+    assert (await confirm(elsewhere, token, code)).code == "registration_not_found"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"password": "password123"}, "password_too_weak"),
+        ({"password": "asha@example.com"}, "password_too_weak"),
+        ({"email": None}, "invalid_request"),
+        ({"role": "owner"}, "invalid_request"),
+        ({"attributes": {}}, "invalid_request"),
+    ],
+)
+async def test_a_bad_sign_up_is_refused(
+    anybody: Client, change: dict[str, Any], code: str, db: Db
+) -> None:
+    assert (await anybody.post("/v1/auth/register", {**ASHA, **change})).code == code
+    assert await db.fetchval("SELECT count(*) FROM registration") == 0
+
+
+async def test_a_sign_up_is_stored_sealed(anybody: Client, db: Db) -> None:
+    await anybody.post("/v1/auth/register", ASHA)
+    row = await db.fetchrow("SELECT * FROM registration")
+    assert row is not None
+    assert b"asha" not in bytes(row["contact"]) + bytes(row["name"]).lower()
+    assert row["password_hash"].startswith("$argon2id$")
