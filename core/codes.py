@@ -17,7 +17,7 @@ from msgspec import Meta
 from core import fields
 from core.keyring import KeyRing
 
-Purpose = Literal["sign_in", "verify", "reset"]
+Purpose = Literal["sign_in", "verify", "reset", "register"]
 Code = Annotated[str, Meta(pattern=r"^[0-9]{6}$")]
 
 DIGITS: Final = 6

@@ -540,7 +540,7 @@ CREATE TABLE public.one_time_code (
     asked_at timestamp with time zone NOT NULL,
     used_at timestamp with time zone,
     CONSTRAINT one_time_code_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'phone'::text]))),
-    CONSTRAINT one_time_code_purpose_is_known CHECK ((purpose = ANY (ARRAY['sign_in'::text, 'verify'::text, 'reset'::text]))),
+    CONSTRAINT one_time_code_purpose_is_known CHECK ((purpose = ANY (ARRAY['sign_in'::text, 'verify'::text, 'reset'::text, 'register'::text]))),
     CONSTRAINT one_time_code_wrong_is_bounded CHECK (((wrong >= 0) AND (wrong <= 5)))
 );
 
@@ -620,8 +620,7 @@ CREATE TABLE public.registration (
     member_id text NOT NULL COLLATE pg_catalog."C",
     channel text NOT NULL COLLATE pg_catalog."C",
     contact bytea NOT NULL,
-    contact_hash bytea NOT NULL,
-    name text,
+    name bytea,
     password_hash text NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     CONSTRAINT registration_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'phone'::text])))

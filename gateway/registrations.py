@@ -1,9 +1,9 @@
 """Signing up: `/v1/auth/register`, and the code that makes a member of it.
 
 The answer is the same whether or not somebody has the contact: a code is on its way, or a mail that
-there is an account already. Nothing is stored as a member before the code has come, together with
-the token that only the applicant has: so nobody prepares an account with a password of their own for
-somebody else's address, and waits for the owner to prove it.
+there is an account already. Nobody is a member before the code has come, together with the token
+that only the applicant has: so nobody prepares an account with a password of their own for somebody
+else's address, and waits for the owner to prove it.
 """
 
 from __future__ import annotations

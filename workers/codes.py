@@ -25,6 +25,7 @@ TEMPLATES: Final[dict[Purpose, str]] = {
     "sign_in": "sign_in_code",
     "verify": "verify_contact",
     "reset": "reset_password",
+    "register": "verify_contact",
 }
 CHANNELS: Final[dict[str, Channel]] = {"email": "email", "phone": "sms"}
 
@@ -42,6 +43,8 @@ async def send(tools: Tools, row_id: int, task: SendCode) -> None:
         wish = await wishes.to_send(db, tools.ring, task.code_id)
         if wish is not None:
             recipient = await _recipient(db, tools.ring, wish)
+            if wish.aim.purpose == "register" and await _is_taken(db, tools.ring, wish):
+                recipient = None
             if recipient is None or loop.now_ms() >= wish.expires_at_ms:
                 await wishes.drop(db, wish.id)
                 outcome = "unclaimed"
@@ -50,6 +53,29 @@ async def send(tools: Tools, row_id: int, task: SendCode) -> None:
                 outcome = "sent"
             metrics.codes.labels(wish.aim.purpose, outcome).inc()
         await outbox.done(db, row_id)
+
+
+async def _is_taken(db: Db, ring: KeyRing, wish: Wish) -> bool:
+    """Whether somebody has the contact already, who is told so."""
+    program_id, _, contact = wish.aim
+    found = program_id and await contacts.find(db, ring, program_id, contact)
+    if not found:
+        return False
+    if contact.channel == "email":
+        new = notifications.New(
+            program_id=program_id,
+            recipient_kind="member",
+            recipient_id=found.member_id,
+            channel="email",
+            address=contact.address,
+            template="already_registered",
+            language=wish.language,
+            variables={},
+            dedupe_key=wish.id,
+            expires_at_ms=wish.expires_at_ms,
+        )
+        await notifications.add(db, ring, new)
+    return True
 
 
 async def _recipient(db: Db, ring: KeyRing, wish: Wish) -> Recipient | None:

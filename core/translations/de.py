@@ -105,7 +105,7 @@ TEXTS: Final[dict[str, str]] = {
     "export_not_found": "Diesen Export gibt es in diesem Programm nicht.",
     "invalid_template": "Der Text taugt nicht für diese Vorlage.",
     "invitation_not_found": "Die Einladung wurde benutzt, zurückgezogen oder ist abgelaufen.",
-    "registration_not_found": "Die Anmeldung wurde schon bestätigt oder ist abgelaufen; melden Sie sich neu an.",
+    "registration_not_found": "Die Anmeldung wurde bestätigt oder ist abgelaufen.",
     "last_owner": (
         "Es muss einen aktiven Inhaber geben, und für die Plattform einen aktiven Administrator."
     ),

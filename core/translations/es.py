@@ -95,7 +95,7 @@ TEXTS: Final[dict[str, str]] = {
     "export_not_found": "No existe esa exportación en este programa.",
     "invalid_template": "El texto no sirve para esta plantilla.",
     "invitation_not_found": "La invitación se usó, se retiró o ha caducado.",
-    "registration_not_found": "El registro ya se confirmó o ha caducado; regístrese de nuevo.",
+    "registration_not_found": "El registro ya se confirmó o ha caducado.",
     "last_owner": (
         "Debe haber un propietario activo y, para la plataforma, un administrador activo."
     ),

@@ -98,7 +98,7 @@ TEXTS: Final[dict[str, str]] = {
     "export_not_found": "Cet export n'existe pas dans ce programme.",
     "invalid_template": "Le texte ne convient pas à ce modèle.",
     "invitation_not_found": "L'invitation a servi, a été retirée ou a expiré.",
-    "registration_not_found": "L'inscription est déjà confirmée ou a expiré ; inscrivez-vous de nouveau.",
+    "registration_not_found": "L'inscription est déjà confirmée ou a expiré.",
     "last_owner": "Il faut un propriétaire actif et, pour la plateforme, un administrateur actif.",
     "mfa_token_invalid": "La connexion a été achevée ou abandonnée ; recommencez.",
     "not_resendable": "Le message est en route ou envoyé, ou son contenu n'est plus gardé.",

@@ -7,7 +7,7 @@
 CREATE TABLE one_time_code (
     id text COLLATE "C" PRIMARY KEY,
     program_id text COLLATE "C" REFERENCES program (id),
-    purpose text COLLATE "C" NOT NULL CONSTRAINT one_time_code_purpose_is_known CHECK (purpose IN ('sign_in', 'verify', 'reset')),
+    purpose text COLLATE "C" NOT NULL CONSTRAINT one_time_code_purpose_is_known CHECK (purpose IN ('sign_in', 'verify', 'reset', 'register')),
     channel text COLLATE "C" NOT NULL CONSTRAINT one_time_code_channel_is_known CHECK (channel IN ('email', 'phone')),
     language text COLLATE "C" NOT NULL,
     contact bytea,

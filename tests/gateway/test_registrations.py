@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.app import App
-from tests.gateway import people
-from tests.gateway.codes import newest, work
+from tests.gateway import people, postbox
 from tests.gateway.conftest import Answer, Client, Db
 
 ASHA = {"email": "asha@example.com", "password": people.PASSWORD, "name": "Asha"}
@@ -31,12 +30,6 @@ async def confirm(anybody: Client, registration: str, code: str) -> Answer:
     return await anybody.post("/v1/auth/register/confirm", body)
 
 
-async def code_of(app: App, db: Db) -> dict[str, Any]:
-    """What the newest message says, once the worker has done its part."""
-    await work(app)
-    return await newest(app, db)
-
-
 async def test_a_member_signs_up_and_is_in(
     anybody: Client, client: Client, app: App, db: Db, program_id: str
 ) -> None:
@@ -45,8 +38,7 @@ async def test_a_member_signs_up_and_is_in(
     # Nobody is a member yet.
     assert (await client.get("/v1/members")).body["data"] == []
     assert (await people.log_in(client, program_id)).status == 401
-    said = await code_of(app, db)
-    made = await confirm(anybody, asked.body["registration"], said["code"])
+    made = await confirm(anybody, asked.body["registration"], await postbox.code(app))
     assert made.status == 201
     me = (await people.holding(client, made.body).get("/v1/me")).body
     assert (me["name"], me["role"], me["has_password"]) == ("Asha", "member", True)
@@ -58,7 +50,7 @@ async def test_a_member_signs_up_and_is_in(
 
 async def test_a_sign_up_is_confirmed_once(anybody: Client, app: App, db: Db) -> None:
     token = (await anybody.post("/v1/auth/register", ASHA)).body["registration"]
-    code = (await code_of(app, db))["code"]
+    code = await postbox.code(app)
     answers = await asyncio.gather(*(confirm(anybody, token, code) for _ in range(3)))
     assert sorted(answer.status for answer in answers) == [201, 404, 404]
     assert (await confirm(anybody, token, code)).code == "registration_not_found"
@@ -73,9 +65,8 @@ async def test_nobody_learns_whether_an_address_is_taken(
     assert taken.status == free.status == 202
     assert len(taken.body["registration"]) == len(free.body["registration"])
     assert {**taken.body, "registration": ""} == {**free.body, "registration": ""}
-    await work(app)
-    rows = await db.fetch("SELECT template FROM notification ORDER BY template")
-    assert [row["template"] for row in rows] == ["already_registered", "verify_contact"]
+    sent = await postbox.letters(app)
+    assert sorted(one.template for one in sent) == ["already_registered", "verify_contact"]
     wrong = [await confirm(anybody, one.body["registration"], "000000") for one in (taken, free)]
     assert [answer.code for answer in wrong] == ["code_invalid"] * 2
 
@@ -84,22 +75,24 @@ async def test_nobody_prepares_an_account_for_somebody_else(
     anybody: Client, client: Client, app: App, db: Db, program_id: str
 ) -> None:
     """Pre-hijacking: the code that the owner gets confirms no sign-up but the owner's."""
-    attacker = (await anybody.post("/v1/auth/register", {**ASHA, "password": "mine, all mine"})).body
-    await work(app)
+    attacker = (
+        await anybody.post("/v1/auth/register", {**ASHA, "password": "mine, all mine"})
+    ).body
+    await postbox.letters(app)
     await db.execute("UPDATE one_time_code SET asked_at = asked_at - interval '1 minute'")
     owner = (await anybody.post("/v1/auth/register", ASHA)).body
-    code = (await code_of(app, db))["code"]
+    code = await postbox.code(app)
     assert (await confirm(anybody, attacker["registration"], code)).code == "code_invalid"
     await db.execute("UPDATE one_time_code SET asked_at = asked_at - interval '1 minute'")
     owner = (await anybody.post("/v1/auth/register", ASHA)).body
-    code = (await code_of(app, db))["code"]
+    code = await postbox.code(app)
     assert (await confirm(anybody, owner["registration"], code)).status == 201
     assert (await people.log_in(client, program_id, password="mine, all mine")).status == 401
 
 
 async def test_a_code_is_guessed_five_times_at_most(anybody: Client, app: App, db: Db) -> None:
     token = (await anybody.post("/v1/auth/register", ASHA)).body["registration"]
-    code = (await code_of(app, db))["code"]
+    code = await postbox.code(app)
     wrong = "000000" if code != "000000" else "000001"
     codes = [(await confirm(anybody, token, wrong)).code for _ in range(5)]
     assert codes == ["code_invalid"] * 5
@@ -110,7 +103,7 @@ async def test_a_sign_up_of_another_program_is_not_found(
     anybody: Client, other: Client, app: App, db: Db
 ) -> None:
     token = (await anybody.post("/v1/auth/register", ASHA)).body["registration"]
-    code = (await code_of(app, db))["code"]
+    code = await postbox.code(app)
     elsewhere = Client(other.session, other.url, {"Stampgate-Program": people.program(other)})
     assert (await confirm(elsewhere, token, code)).code == "registration_not_found"
 
