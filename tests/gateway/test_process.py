@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import bcrypt
 import msgspec
 import pytest
 
 from core.settings import Settings
+from tests.gateway import people
 from tests.gateway.conftest import Client, bearer, token
 
 DEADLINE_S = 30
@@ -133,3 +135,26 @@ async def test_a_bad_setting_stops_the_start_and_is_named(settings: Settings) ->
     _, complaint = await process.communicate()
     assert process.returncode == 2
     assert complaint.startswith(b"gateway: STAMPGATE_GATEWAY_PORT")
+
+
+async def test_logging_out_everywhere_reaches_both_workers_within_a_second(
+    gateway_process: Running,
+) -> None:
+    platform = gateway_process.client
+    made = await platform.post("/v1/programs", {"name": "Tea", "currency": "INR"})
+    client = Client(platform.session, platform.url, bearer(token(made.body["id"])))
+    password_hash = bcrypt.hashpw(people.PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    new = {"email": "asha@example.com", "password_hash": password_hash}
+    assert (await client.post("/v1/members", new)).status == 201
+    grants = [(await people.log_in(client, people.program(client))).body for _ in range(2)]
+    callers = [people.holding(client, grant) for grant in grants]
+
+    async def statuses() -> set[int]:
+        """Of connections of their own, so that both workers answer some."""
+        answers = [caller.get("/v1/me", Connection="close") for caller in callers * 16]
+        return {answer.status for answer in await asyncio.gather(*answers)}
+
+    assert await statuses() == {200}
+    assert (await callers[0].call("POST", "/v1/auth/logout-everywhere")).status == 204
+    await asyncio.sleep(1)
+    assert await statuses() == {401}
