@@ -144,6 +144,14 @@ class Script:
         self.port = 0
         self.heard: list[str] = []
         self.texts = 0
+        self._last: asyncio.Transport
+
+    def spoken_to(self, transport: asyncio.Transport) -> None:
+        self._last = transport
+
+    def say(self, answer: str) -> None:
+        """Give an answer that was held back."""
+        self._last.write(answer.encode() + b"\r\n")
 
 
 class Speaker(asyncio.Protocol):
@@ -157,6 +165,7 @@ class Speaker(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._script.spoken_to(transport)
         self._answer("BANNER")
 
     def data_received(self, data: bytes) -> None:
