@@ -45,7 +45,7 @@ def checked_key(value: str) -> str:
 async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]]) -> web.Response:
     """Do `work` in one transaction and answer what it returns; with a key, once for all repeats.
 
-    The answer of a route that is secret is stored sealed.
+    The answer is stored sealed: it may hold a secret, or name a person.
     """
     key = key_of(call)
     if key is None:
@@ -60,10 +60,10 @@ async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]])
     async with call.app.transaction() as db:
         first = await idempotency.begin(db, scope)
         if first is not None:
-            stored = _unsealed(call, scope, first.body) if call.route.is_secret else first.body
+            stored = _unsealed(call, scope, first.body)
             return problem.reply(msgspec.Raw(stored), first.status, REPLAYED)
         made = msgspec.json.encode(await work(db))
-        kept = _sealed(call, scope, made) if call.route.is_secret else made
+        kept = _sealed(call, scope, made)
         await idempotency.finish(db, scope, idempotency.Answer(call.route.status, kept))
     return problem.reply(msgspec.Raw(made), call.route.status)
 
@@ -74,6 +74,9 @@ def _sealed(call: Call, scope: idempotency.Scope, answer: bytes) -> bytes:
 
 
 def _unsealed(call: Call, scope: idempotency.Scope, stored: bytes) -> bytes:
+    # Up to 0.1.0 answers were stored as they are, in JSON, which never begins like a sealed one.
+    if not fields.is_sealed(stored):
+        return stored
     return fields.unseal(call.app.ring, stored, _context(scope)).encode()
 
 

@@ -112,3 +112,18 @@ async def test_a_bulk_is_answered_once_for_one_key(client: Client, db: Db) -> No
     assert first.body == again.body
     assert [one["status"] for one in first.body["data"]] == [201, 422]
     assert (await counts(db))["member"] == 1
+
+
+async def test_what_is_kept_to_be_answered_again_names_nobody(client: Client, db: Db) -> None:
+    first = await client.post("/v1/members", {"name": "Grace Hopper"}, Idempotency_Key="k1")
+    kept = await db.fetchval("SELECT answer FROM idempotency")
+    assert b"Grace" not in kept
+    again = await client.post("/v1/members", {"name": "Grace Hopper"}, Idempotency_Key="k1")
+    assert (again.status, again.body["name"]) == (first.status, "Grace Hopper")
+
+
+async def test_an_answer_that_an_older_version_kept_is_still_given(client: Client, db: Db) -> None:
+    await client.post("/v1/members", {}, Idempotency_Key="k1")
+    await db.execute("UPDATE idempotency SET answer = $1", b'{"id":"mem_old"}')
+    again = await client.post("/v1/members", {}, Idempotency_Key="k1")
+    assert again.body == {"id": "mem_old"}
