@@ -52,7 +52,8 @@ StampgateError                     500 internal_error
 │   ├── DeadLetterNotFound         404 dead_letter_not_found
 │   ├── ProviderNotFound           404 provider_not_found
 │   ├── IdentityNotFound           404 identity_not_found
-│   └── ApiKeyNotFound             404 api_key_not_found
+│   ├── ApiKeyNotFound             404 api_key_not_found
+│   └── GlassNotFound              404 break_glass_not_found
 ├── MethodNotAllowed               405 method_not_allowed
 ├── Conflict                       409 conflict
 │   ├── SlugTaken                  409 slug_taken
@@ -342,6 +343,10 @@ class IdentityNotFound(NotFound, code="identity_not_found"):
 
 class ApiKeyNotFound(NotFound, code="api_key_not_found"):
     """There is no such API key in this program."""
+
+
+class GlassNotFound(NotFound, code="break_glass_not_found"):
+    """There is no such break-glass access, or it has ended."""
 
 
 class MethodNotAllowed(StampgateError, code="method_not_allowed", status=405):

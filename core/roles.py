@@ -3,7 +3,8 @@
 member     a person in a program, who sees and changes what is their own
 staff      works for a program: sees all, awards and redeems, looks after members
 owner      runs a program: all that the program's own data allows
-admin      platform staff, in every program that they name
+admin      platform staff: programs, operators and the audit log of each, and nothing else of them
+           unless they break the glass, which gives BREAK_GLASS in one program for an hour at most
 app        a program of the program's: an API key or a token, with the scopes it was given
 """
 
@@ -22,7 +23,12 @@ STAFF: Final = OPERATOR | {
     *("awards:read", "awards:write", "programs:read", "webhooks:read"),
 }
 OWNER: Final = OPERATOR | frozenset(tokens.SCOPES) - {tokens.PLATFORM}
-ADMIN: Final = OWNER | {tokens.PLATFORM}
+ADMIN: Final = OPERATOR | {
+    *(tokens.PLATFORM, "programs:read", "programs:write", "audit:read"),
+    *("operators:read", "operators:write"),
+}
+# Nothing with it that would outlast it.
+BREAK_GLASS: Final = OWNER - OPERATOR - {"keys:write"}
 
 SCOPES_OF: Final[dict[Role, frozenset[str]]] = {
     "member": MEMBER,

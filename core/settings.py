@@ -38,6 +38,10 @@ def _variable(field: str) -> str:
     return PREFIX + field.upper()
 
 
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(one.strip()) for one in text.split(",") if one)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     """What an operator may choose. Units last; an empty text means that there is none."""
 
@@ -70,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     providers_file: str = ""
     outbound_allow: str = ""
     trusted_proxies: str = ""
+    admin_networks: str = ""
     rate_anonymous_per_minute: Rate = 100
     rate_caller_per_minute: Rate = 1_000
     sign_in_failures_max: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 5
@@ -117,10 +122,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     notification_schedule_s: Seconds = "0,5,30,120,600,1800,7200,21600"
 
     def __post_init__(self) -> None:
-        try:
-            self.trusted_networks  # noqa: B018 - parsed here so that a bad value stops the start
-        except ValueError as error:
-            raise ValueError(f"{_variable('trusted_proxies')}: {error}") from error
+        # Parsed here so that a bad value stops the start.
+        for field in ("trusted_proxies", "admin_networks"):
+            try:
+                _networks(getattr(self, field))
+            except ValueError as error:
+                raise ValueError(f"{_variable(field)}: {error}") from error
         if self.access_ttl_s > self.refresh_ttl_s:
             name, limit = _variable("access_ttl_s"), _variable("refresh_ttl_s")
             raise ValueError(f"{name}: Expected at most {limit} ({self.refresh_ttl_s})")
@@ -169,7 +176,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     @property
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The proxies whose forwarding headers are believed."""
-        return tuple(ip_network(text.strip()) for text in self.trusted_proxies.split(",") if text)
+        return _networks(self.trusted_proxies)
+
+    @property
+    def networks_of_admins(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Where the platform's staff may come from; from anywhere, if there is none."""
+        return _networks(self.admin_networks)
 
     @property
     def webhook_delays_s(self) -> tuple[int, ...]:

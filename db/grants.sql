@@ -32,7 +32,7 @@ BEGIN
         -- Its place in the chain, once; a trigger refuses the rest.
         GRANT UPDATE (position, digest, is_proven) ON audit_entry TO stampgate_app;
         GRANT EXECUTE ON FUNCTION keep_audit_partitions(date, integer, date) TO stampgate_app;
-        GRANT INSERT, UPDATE ON api_key, api_key_usage TO stampgate_app;
+        GRANT INSERT, UPDATE ON api_key, api_key_usage, break_glass TO stampgate_app;
         GRANT DELETE ON api_key_usage TO stampgate_app;
         GRANT USAGE ON SEQUENCE link_version TO stampgate_app;
         GRANT EXECUTE ON FUNCTION keep_click_partitions(date, integer, integer) TO stampgate_app;

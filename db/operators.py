@@ -55,6 +55,10 @@ SELECT id, program_id, role, email, name, state, created_at, updated_at,
   FROM operator
  WHERE program_id IS NOT DISTINCT FROM $1 AND id > $2 ORDER BY id LIMIT $3
 """
+OWNERS = """
+SELECT id, program_id, role, email, name, state, created_at, updated_at, true AS has_password
+  FROM operator WHERE program_id = $1 AND role = 'owner' AND state = 'active' ORDER BY id
+"""
 INVITE = """
 INSERT INTO invitation (operator_id, hash, expires_at)
 VALUES ($1, $2, now() + make_interval(secs => $3))
@@ -130,6 +134,11 @@ async def find(db: Db, ring: KeyRing, email: Contact) -> Found | None:
     """The active operator with this mail address."""
     row = await db.fetchrow(FIND, hashes(ring, email))
     return None if row is None else Found(*row)
+
+
+async def owners(db: Db, ring: KeyRing, program_id: str) -> list[Operator]:
+    """The active owners of a program."""
+    return [_operator(ring, row) for row in await db.fetch(OWNERS, program_id)]
 
 
 async def change(

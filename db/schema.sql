@@ -223,6 +223,17 @@ CREATE TABLE public.award_partition (
     rebuilt_at timestamp with time zone
 );
 
+CREATE TABLE public.break_glass (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    operator_id text NOT NULL COLLATE pg_catalog."C",
+    reason text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT break_glass_is_short CHECK ((expires_at <= (created_at + '01:00:00'::interval)))
+);
+
 CREATE TABLE public.budget (
     program_id text NOT NULL COLLATE pg_catalog."C",
     unit text NOT NULL COLLATE pg_catalog."C",
@@ -762,6 +773,9 @@ ALTER TABLE ONLY public.audit_entry_default
 ALTER TABLE ONLY public.award_partition
     ADD CONSTRAINT award_partition_pkey PRIMARY KEY (partition);
 
+ALTER TABLE ONLY public.break_glass
+    ADD CONSTRAINT break_glass_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.budget_lease
     ADD CONSTRAINT budget_lease_pkey PRIMARY KEY (program_id, unit, partition);
 
@@ -1023,8 +1037,13 @@ ALTER TABLE ONLY public.api_key
 ALTER TABLE ONLY public.api_key_usage
     ADD CONSTRAINT api_key_usage_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.api_key(id);
 
+<<<<<<< HEAD
 ALTER TABLE ONLY public.identity
     ADD CONSTRAINT identity_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
+=======
+ALTER TABLE ONLY public.break_glass
+    ADD CONSTRAINT break_glass_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+>>>>>>> 2818c21 (Name the break-glass refusal in all languages)
 
 ALTER TABLE ONLY public.invitation
     ADD CONSTRAINT invitation_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operator(id) ON DELETE CASCADE;

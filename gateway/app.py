@@ -79,6 +79,7 @@ class App:
         self.providers: Final = social
         self.outbound: Final = outbound.Outbound(allow=settings.outbound_allow)
         self.proxies: Final = proxies.Proxies(settings.trusted_networks)
+        self.networks_of_admins: Final = settings.networks_of_admins
         self.measures: Final = Measures(connection, self.points)
         self._ring = ring
         self._looking = asyncio.create_task(self._look_at_ring(), name="key ring")

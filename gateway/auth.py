@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from multidict import MultiMapping
 
 from core import errors, ids, tokens
 from core.tokens import Principal
+from web import proxies
+
+Networks = Sequence[proxies.Network]
 
 PROGRAM_HEADER: Final = "Stampgate-Program"
 
@@ -62,11 +66,27 @@ def allow(principal: Principal, headers: MultiMapping[str], scope: str) -> Calle
     )
 
 
+def check_staff(caller: Caller, scope: str, address: str, networks: Networks) -> None:
+    """Hold the platform's staff to its rules: from its `networks`, if there are any, and with a
+    second factor, without which an admin can do nothing but see to that. AddressNotAllowed,
+    SecondFactorRequired.
+    """
+    if not (caller.is_platform or caller.role == "admin"):
+        return
+    if networks and not proxies.is_in(address, networks):
+        raise errors.AddressNotAllowed
+    if caller.role == "admin" and not caller.has_second_factor and "self" not in scope.split():
+        raise errors.SecondFactorRequired
+
+
 def _may(scopes: frozenset[str], role: str, scope: str, *, is_platform: bool) -> bool:
     """The platform's own tokens, signed on the server, may do all but what is a person's own."""
-    wanted = {scope} if " " not in scope else set(scope.split(" "))
-    if not scopes.isdisjoint(wanted):
-        return is_platform or tokens.PLATFORM not in wanted
+    if scope in scopes:
+        return is_platform or scope != tokens.PLATFORM
+    wanted = set(scope.split(" "))
+    usable = scopes if is_platform else scopes - {tokens.PLATFORM}
+    if not usable.isdisjoint(wanted):
+        return True
     return is_platform and role == "app" and not wanted.issubset(tokens.OWN)
 
 

@@ -91,6 +91,8 @@ class Dispatch:
             if route.scope is not None:
                 principal = await app.credentials.find(exchange.request.headers, now_ms // 1000)
                 caller = auth.allow(principal, exchange.request.headers, route.scope)
+                networks = app.networks_of_admins
+                auth.check_staff(caller, route.scope, exchange.address, networks)
         except (Unauthorized, Forbidden):
             exchange.standing = await app.rates.admit_anonymous(exchange.address)
             raise

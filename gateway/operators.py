@@ -13,9 +13,10 @@ from typing import Annotated, Final, Literal
 import msgspec
 from aiohttp import web
 
-from core import contacts, errors, passwords
+from core import contacts, errors, passwords, tokens
 from core.contacts import Email
 from core.links import Line
+from core.roles import SCOPES_OF
 from db import credentials, notifications, operators, sessions
 from db.notifications import New
 from db.operators import Operator, OperatorRole, State
@@ -69,6 +70,7 @@ async def create(call: Call) -> web.Response:
     program_id, email = call.principal.named_program, contacts.email(new.email)
     if (new.role == "admin") != (program_id is None):
         raise errors.InvalidRequest("Admins belong to the platform, staff and owners to a program.")
+    _check_grant(call, new.role)
 
     async def work(db: Db) -> Operator:
         added = await operators.add(
@@ -158,6 +160,8 @@ async def change(call: Call) -> web.Response:
         raise errors.Conflict("Nobody changes their own role or state.")
     if program_id is None and "role" in wanted:
         raise errors.InvalidRequest("Admins belong to the platform, staff and owners to a program.")
+    if "role" in wanted:
+        _check_grant(call, wanted["role"])
     async with app.transaction() as db:
         before = await _get(call, db)
         changed = await operators.change(db, app.ring, program_id, operator_id, wanted)
@@ -189,6 +193,13 @@ async def _get(call: Call, db: Db) -> Operator:
     return await operators.get(db, call.app.ring, program_id, call.params["operator_id"])
 
 
+def _check_grant(call: Call, role: OperatorRole) -> None:
+    """ScopeNotYours when an app would make somebody who may do more than the app itself."""
+    caller = call.principal
+    if caller.role == "app" and not all(map(caller.may, SCOPES_OF[role] - {*tokens.OWN})):
+        raise errors.ScopeNotYours
+
+
 def _shown(operator: Operator) -> dict[str, object]:
     return {"role": operator.role, "state": operator.state}
 
@@ -208,7 +219,7 @@ ROUTES: tuple[Route, ...] = (
         body=NewOperator,
         reply=Operator,
         status=201,
-        errors=(errors.ContactTaken, errors.ProgramNotFound),
+        errors=(errors.ContactTaken, errors.ProgramNotFound, errors.ScopeNotYours),
         is_idempotent=True,
         is_key_optional=True,
     ),
@@ -241,7 +252,10 @@ ROUTES: tuple[Route, ...] = (
         scope="operators:write",
         body=EmploymentPatch,
         reply=Operator,
-        errors=(errors.OperatorNotFound, errors.LastOwner, errors.Conflict),
+        errors=(
+            *(errors.OperatorNotFound, errors.LastOwner, errors.Conflict),
+            errors.ScopeNotYours,
+        ),
         repeats="The second time nothing differs.",
     ),
     Route(

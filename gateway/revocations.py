@@ -57,7 +57,11 @@ class Revocations:
         until = self._until
         if principal.session_id and not self._was_read.is_set():
             raise errors.Unavailable("Which sessions have ended is not known yet.")
-        return bool(until) and (principal.session_id in until or principal.subject in until)
+        return bool(until) and (
+            principal.session_id in until
+            or principal.subject in until
+            or principal.token_id in until
+        )
 
     async def open(self) -> None:
         """Read what is void and go on reading; returns also when the servers are away."""

@@ -12,6 +12,7 @@ from core import errors
 from gateway import (
     audits,
     awards,
+    break_glass,
     clicks,
     codes,
     contacts,
@@ -114,6 +115,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *audits.ROUTES,
             *keys.ROUTES,
             *standings.ROUTES,
+            *break_glass.ROUTES,
         ),
     )
 )

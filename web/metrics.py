@@ -241,6 +241,13 @@ notifications = Counter(
     "stampgate_notifications", "Attempts to send a notification.", ["provider", "outcome"]
 )
 
+# Who looks where nobody should without a reason.
+break_glass = Counter(
+    "stampgate_break_glass",
+    "Accesses of admins to a program's data, opened and ended.",
+    ["event"],
+)
+
 
 class Tally(Protocol):
     """Numbers counted in plain Python until they are published."""

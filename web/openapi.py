@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from core.errors import (
+    AddressNotAllowed,
     ApiKeyExpired,
     ApiKeyInvalid,
     BodyTooLarge,
@@ -24,6 +25,7 @@ from core.errors import (
     InvalidRequest,
     RateLimited,
     RequestInFlight,
+    SecondFactorRequired,
     StampgateError,
     TokenExpired,
     TokenInvalid,
@@ -55,6 +57,8 @@ _SCOPE_ERRORS: Final = (
     ApiKeyExpired,
     InsufficientScope,
 )
+# The platform's staff may have to come from elsewhere, or to sign in otherwise.
+_STAFF_ERRORS: Final = (AddressNotAllowed, SecondFactorRequired)
 _KEY_ERRORS: Final = (IdempotencyKeyInvalid, IdempotencyKeyReused)
 _VERSION: Final = re.compile(r"v\d+")
 
@@ -91,6 +95,7 @@ def errors_of(route: Route) -> list[type[StampgateError]]:
         found.append(InvalidRequest)
     if route.scope is not None:
         found += _SCOPE_ERRORS
+        found += _STAFF_ERRORS if "self" not in route.scope.split() else (AddressNotAllowed,)
     if route.is_limited:
         found.append(RateLimited)
     if route.is_idempotent:

@@ -87,6 +87,11 @@ def parse(address: str) -> Address | None:
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
+def is_in(address: str, networks: Sequence[Network]) -> bool:
+    """Whether the address lies in one of the networks."""
+    return any(_is_in(address, network) for network in networks)
+
+
 def _network(address: Address, prefix: int) -> str:
     return str(ipaddress.ip_network((address, prefix), strict=False).network_address)
 

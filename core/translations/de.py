@@ -95,6 +95,7 @@ TEXTS: Final[dict[str, str]] = {
     "api_key_invalid": "Der API-Schlüssel ist keiner von uns oder wurde widerrufen.",
     "api_key_not_found": "Diesen API-Schlüssel gibt es in diesem Programm nicht.",
     "api_key_revoked": "Der API-Schlüssel wurde widerrufen, und das endgültig.",
+    "break_glass_not_found": "Diesen Notzugriff gibt es nicht, oder er ist beendet.",
     "code_invalid": (
         "Der Code ist falsch, wurde schon benutzt oder ist abgelaufen; nach fünf falschen "
         "fordern Sie einen neuen an."

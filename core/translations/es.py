@@ -86,6 +86,7 @@ TEXTS: Final[dict[str, str]] = {
     "api_key_invalid": "La clave de API no es nuestra o fue revocada.",
     "api_key_not_found": "No existe esa clave de API en este programa.",
     "api_key_revoked": "La clave de API fue revocada, y eso es definitivo.",
+    "break_glass_not_found": "No existe ese acceso de emergencia o ya terminó.",
     "code_invalid": (
         "El código es incorrecto, ya se usó o ha caducado; tras cinco incorrectos pida uno nuevo."
     ),

@@ -89,6 +89,7 @@ TEXTS: Final[dict[str, str]] = {
     "api_key_invalid": "La clé d'API n'est pas l'une des nôtres ou a été révoquée.",
     "api_key_not_found": "Cette clé d'API n'existe pas dans ce programme.",
     "api_key_revoked": "La clé d'API a été révoquée, définitivement.",
+    "break_glass_not_found": "Cet accès d'urgence n'existe pas ou a pris fin.",
     "code_invalid": (
         "Le code est faux, a déjà servi ou a expiré ; après cinq faux, demandez-en un nouveau."
     ),

@@ -105,7 +105,7 @@ def test_errors_are_listed_by_status_and_code(document: Any) -> None:
             *("api_key_expired", "api_key_invalid"),
             *("token_expired", "token_invalid", "token_revoked", "unauthorized"),
         ],
-        "403": ["insufficient_scope"],
+        "403": ["address_not_allowed", "insufficient_scope", "second_factor_required"],
         "404": ["member_not_found"],
         "409": ["insufficient_balance"],
         "413": ["body_too_large"],

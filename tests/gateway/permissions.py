@@ -1,0 +1,146 @@
+"""Who may use which route: written by hand, compared with the route table by `test_roles.py`.
+
+A line is a route's name, its scope, and who may use it: the roles of `core/roles.py`, `app` being
+an API key or a token with that scope. `anyone` needs no credential. Whoever adds a route adds its
+line, which the failing test prints, and reads it before: a wrong scope is seen here or nowhere.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+TABLE: Final = """
+version | - | anyone
+live | - | anyone
+ready | - | anyone
+openapi | - | anyone
+log_in | - | anyone
+log_in_operator | - | anyone
+change_password | me self | member staff owner admin
+refresh | - | anyone
+log_out | me self | member staff owner admin
+log_out_everywhere | me self | member staff owner admin
+list_sessions | me self | member staff owner admin
+end_session | me self | member staff owner admin
+get_me | me self | member staff owner admin
+change_me | me self | member staff owner admin
+jwks | - | anyone
+create_operator | operators:write | owner admin app
+list_operators | operators:read | owner admin app
+get_operator | operators:read | owner admin app
+change_operator | operators:write | owner admin app
+delete_operator | operators:write | owner admin app
+invite_operator | operators:write | owner admin app
+accept_invitation | - | anyone
+send_code | - | anyone
+sign_in_with_code | - | anyone
+send_operator_code | - | anyone
+sign_in_operator_with_code | - | anyone
+send_password_reset | - | anyone
+reset_password | - | anyone
+send_operator_password_reset | - | anyone
+reset_operator_password | - | anyone
+verify_contact | me | member
+confirm_contact | me | member
+complete_sign_in | - | anyone
+get_second_factor | me self | member staff owner admin
+enroll_totp | me self | member staff owner admin
+verify_totp | me self | member staff owner admin
+remove_totp | me self | member staff owner admin
+renew_recovery_codes | me self | member staff owner admin
+create_program | platform:admin | admin
+list_programs | platform:admin | admin
+get_program | programs:read | staff owner admin app
+change_program | programs:write | owner admin app
+create_merchant | programs:write | owner admin app
+list_merchants | programs:read | staff owner admin app
+get_merchant | programs:read | staff owner admin app
+change_merchant | programs:write | owner admin app
+create_member | members:write | staff owner app
+upsert_member | members:write | staff owner app
+create_members | members:write | staff owner app
+list_members | members:read | staff owner app
+get_member | members:read | staff owner app
+change_member | members:write | staff owner app
+delete_member | members:write | staff owner app
+create_link | links:write | owner app
+upsert_link | links:write | owner app
+create_links | links:write | owner app
+list_links | links:read | staff owner app
+get_link | links:read | staff owner app
+change_link | links:write | owner app
+delete_link | links:write | owner app
+import_links | links:write | owner app
+get_link_stats | links:read | staff owner app
+mint_click | clicks:write | owner app
+list_clicks | clicks:read | staff owner app
+get_click | clicks:read | staff owner app
+create_award | awards:write | staff owner app
+create_awards | awards:write | staff owner app
+get_award | awards:read | staff owner app
+reverse_award | awards:write | staff owner app
+create_spend | awards:write | staff owner app
+create_hold | awards:write | staff owner app
+get_hold | awards:read | staff owner app
+capture_hold | awards:write | staff owner app
+release_hold | awards:write | staff owner app
+get_balances | awards:read | staff owner app
+get_statement | awards:read | staff owner app
+list_sign_in_providers | - | anyone
+start_provider_sign_in | - | anyone
+finish_provider_sign_in | - | anyone
+redeem_provider_sign_in | - | anyone
+list_my_identities | me | member
+link_identity | me | member
+unlink_identity | me | member
+create_webhook_endpoint | webhooks:write | owner app
+list_webhook_endpoints | webhooks:read | staff owner app
+get_webhook_endpoint | webhooks:read | staff owner app
+change_webhook_endpoint | webhooks:write | owner app
+delete_webhook_endpoint | webhooks:write | owner app
+enable_webhook_endpoint | webhooks:write | owner app
+rotate_webhook_secret | webhooks:write | owner app
+test_webhook_endpoint | webhooks:write | owner app
+replay_webhook_endpoint | webhooks:write | owner app
+list_webhook_deliveries | webhooks:read | staff owner app
+get_webhook_delivery | webhooks:read | staff owner app
+replay_webhook_delivery | webhooks:write | owner app
+list_dead_letters | platform:admin | admin
+get_dead_letter | platform:admin | admin
+replay_dead_letter | platform:admin | admin
+list_templates | programs:read | staff owner admin app
+get_template | programs:read | staff owner admin app
+put_template | programs:write | owner admin app
+delete_template | programs:write | owner admin app
+test_template | programs:write | owner admin app
+list_notifications | members:read | staff owner app
+get_notification | members:read | staff owner app
+resend_notification | members:write | staff owner app
+list_audit_entries | audit:read | owner admin app
+get_audit_head | audit:read | owner admin app
+verify_audit_log | audit:read | owner admin app
+export_audit_log | audit:read | owner admin app
+export_audit_table | audit:read | owner admin app
+list_all_audit_entries | platform:admin | admin
+verify_installation_audit_log | platform:admin | admin
+create_api_key | keys:write | owner app
+list_api_keys | keys:read | owner app
+get_api_key | keys:read | owner app
+change_api_key | keys:write | owner app
+revoke_api_key | keys:write | owner app
+rotate_api_key | keys:write | owner app
+get_api_key_usage | keys:read | owner app
+read_limits | me self links:read links:write clicks:read clicks:write members:read members:write awards:read awards:write programs:read programs:write webhooks:read webhooks:write keys:read keys:write operators:read operators:write privacy:read privacy:write audit:read | member staff owner admin app
+open_break_glass | platform:admin | admin
+list_break_glass | platform:admin | admin
+end_break_glass | platform:admin | admin
+"""
+
+
+def rows() -> dict[str, tuple[str | None, str]]:
+    """The table: by route, its scope and who may use it."""
+    found = {}
+    for line in TABLE.strip().splitlines():
+        name, scope, who = (part.strip() for part in line.split("|"))
+        found[name] = (None if scope == "-" else scope, who)
+    return found

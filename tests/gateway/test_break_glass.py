@@ -1,0 +1,199 @@
+"""The platform's staff: held to networks and a second factor, and let into programs loudly."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client import REGISTRY
+
+from core import roles, tokens
+from core.settings import Settings
+from gateway.app import App
+from tests.gateway import people
+from tests.gateway.conftest import RING, Answer, Client, Db, bearer, running, token
+
+REASON = "a member cannot sign in, ticket 17"
+PATH = "/v1/admin/break-glass"
+NOBODYS = "bgl_01h455vb4pex5vsknk084sn02q"
+
+
+def admin(client: Client, *, has_second_factor: bool = True, session: str = "ses_a") -> Client:
+    """An admin with a session."""
+    text = tokens.issue(
+        RING,
+        program_id=None,
+        subject="opr_admin",
+        scopes=roles.SCOPES_OF["admin"],
+        now_s=int(time.time()),
+        ttl_s=600,
+        token_id="tok_a",
+        role="admin",
+        session_id=session,
+        has_second_factor=has_second_factor,
+    )
+    return Client(client.session, client.url, bearer(text))
+
+
+async def broken(caller: Client, program_id: str, **fields: Any) -> Any:
+    body = {"program_id": program_id, "reason": REASON, **fields}
+    answer = await caller.post(PATH, body)
+    assert answer.status == 201, answer
+    return answer.body
+
+
+def inside(caller: Client, glass: Any) -> Client:
+    return Client(caller.session, caller.url, bearer(glass["access_token"]))
+
+
+def opened() -> float:
+    return REGISTRY.get_sample_value("stampgate_break_glass_total", {"event": "opened"}) or 0.0
+
+
+async def test_an_admin_gets_at_a_programs_data_only_by_breaking_the_glass(client: Client) -> None:
+    caller, program_id = admin(client), people.program(client)
+    await client.post("/v1/members", {"name": "Asha"})
+    refused = await caller.get("/v1/members", Stampgate_Program=program_id)
+    assert (refused.status, refused.code) == (403, "insufficient_scope")
+    assert (
+        await caller.get(f"/v1/programs/{program_id}", Stampgate_Program=program_id)
+    ).status == 200
+    glass = await broken(caller, program_id)
+    let_in = inside(caller, glass)
+    assert [one["name"] for one in (await let_in.get("/v1/members")).body["data"]] == ["Asha"]
+    # Neither the platform's own, nor what would outlast the hour.
+    for path in ("/v1/programs", PATH, "/v1/admin/audit"):
+        assert (await let_in.get(path)).code == "insufficient_scope"
+    body = {"name": "x", "scopes": ["members:read"]}
+    assert (await let_in.post("/v1/api-keys", body)).code == "insufficient_scope"
+
+
+async def test_the_access_is_to_one_program(client: Client, other: Client) -> None:
+    let_in = inside(client, await broken(admin(client), people.program(client)))
+    refused = await let_in.get("/v1/members", Stampgate_Program=people.program(other))
+    assert (refused.status, refused.code) == (403, "forbidden")
+
+
+async def test_everybody_hears_of_it(
+    client: Client, app: App, db: Db, caplog: pytest.LogCaptureFixture
+) -> None:
+    program_id = people.program(client)
+    owner_id = await people.operator(app, program_id=program_id)
+    await people.operator(app, program_id=program_id, role="staff", email="staff@example.com")
+    before = opened()
+    with caplog.at_level(logging.WARNING):
+        glass = await broken(admin(client), program_id, minutes=5)
+    assert opened() == before + 1
+    assert f"break-glass {glass['id']}: opr_admin into {program_id}" in caplog.text
+    assert REASON not in caplog.text
+    told = await db.fetch("SELECT recipient_id, template FROM notification")
+    assert [tuple(row) for row in told] == [(owner_id, "break_glass")]
+    entries = await db.fetch(
+        "SELECT program_id, actor, actor_role, after->>'reason' AS reason FROM audit_entry"
+        " WHERE action = 'break_glass.open' ORDER BY program_id"
+    )
+    assert [tuple(row) for row in entries] == [
+        ("", "opr_admin", "admin", REASON),
+        (program_id, "opr_admin", "admin", REASON),
+    ]
+    listed = (await admin(client).get(PATH)).body["data"]
+    assert [(one["id"], one["reason"], one["ended_at"]) for one in listed] == [
+        (glass["id"], REASON, None)
+    ]
+
+
+async def test_an_access_that_was_ended_opens_nothing(client: Client, db: Db) -> None:
+    caller = admin(client)
+    glass = await broken(caller, people.program(client))
+    let_in = inside(client, glass)
+    assert (await let_in.get("/v1/members")).status == 200
+    assert (await admin(client, session="ses_b").delete(f"{PATH}/{glass['id']}")).status == 204
+    refused = await let_in.get("/v1/members")
+    assert (refused.status, refused.code) == (401, "token_revoked")
+    assert (await caller.get("/v1/programs")).status == 200
+    for glass_id in (glass["id"], NOBODYS, "x"):
+        again = await caller.delete(f"{PATH}/{glass_id}")
+        assert (again.status, again.code) == (404, "break_glass_not_found")
+    assert (
+        await db.fetchval("SELECT count(*) FROM audit_entry WHERE action = 'break_glass.end'") == 2
+    )
+
+
+async def test_an_access_ends_with_the_admins_session(client: Client, app: App) -> None:
+    let_in = inside(client, await broken(admin(client, session="ses_c"), people.program(client)))
+    await app.revocations.announce(["ses_c"], int(time.time()) + 600)
+    assert (await let_in.get("/v1/members")).code == "token_revoked"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reason": None},
+        {"reason": "short"},
+        {"reason": "x" * 501},
+        {"reason": "one line\nand another"},
+        {"minutes": 0},
+        {"minutes": 61},
+        {"scopes": ["keys:write"]},
+    ],
+)
+async def test_without_a_reason_or_for_longer_nobody_is_let_in(
+    client: Client, db: Db, fields: dict[str, Any]
+) -> None:
+    body = {"program_id": people.program(client), "reason": REASON, **fields}
+    refused = await admin(client).post(PATH, body)
+    assert (refused.status, refused.code) == (422, "invalid_request")
+    assert await db.fetchval("SELECT count(*) FROM break_glass") == 0
+
+
+async def test_only_a_person_breaks_the_glass(client: Client, staff: Client) -> None:
+    body = {"program_id": people.program(client), "reason": REASON}
+    refused = await staff.post(PATH, body)
+    assert (refused.status, refused.code) == (403, "forbidden")
+    missing = await admin(client).post(PATH, {**body, "program_id": "prg_x"})
+    assert (missing.status, missing.code) == (404, "program_not_found")
+
+
+async def test_an_admin_without_a_second_factor_can_only_see_to_that(
+    client: Client, app: App
+) -> None:
+    await people.operator(app, role="admin", email="admin@example.com")
+    grant = (await people.log_in_operator(client, email="admin@example.com")).body
+    caller = people.holding(client, grant)
+    for path in ("/v1/programs", "/v1/operators", PATH):
+        refused = await caller.get(path)
+        assert (refused.status, refused.code) == (403, "second_factor_required")
+    for path in ("/v1/me", "/v1/sessions"):
+        assert (await caller.get(path)).status == 200
+    assert (await admin(client).get("/v1/programs")).status == 200
+
+
+async def award(caller: Client, member: str, key: str, **headers: str) -> Answer:
+    body = {"member": member, "kind": "points", "amount": 1}
+    return await caller.post("/v1/awards", body, Idempotency_Key=key, **headers)
+
+
+async def test_the_platforms_staff_come_from_its_networks_alone(
+    client: Client, settings: Settings
+) -> None:
+    program_id = people.program(client)
+    member = (await client.post("/v1/members", {})).body["id"]
+    elsewhere = msgspec.structs.replace(
+        settings, admin_networks="192.0.2.0/24", trusted_proxies="127.0.0.1"
+    )
+    async with running(elsewhere) as (_, url):
+        moved = Client(client.session, url, client.headers)
+        root = Client(client.session, url, bearer(token(None)))
+        for caller in (admin(moved), root):
+            refused = await caller.get("/v1/programs")
+            assert (refused.status, refused.code) == (403, "address_not_allowed")
+            here = await caller.get("/v1/programs", X_Forwarded_For="192.0.2.7")
+            assert here.status == 200
+        # In both lanes, also when the program is in memory.
+        for key in ("a", "b"):
+            refused = await award(root, member, key, Stampgate_Program=program_id)
+            assert (refused.status, refused.code) == (403, "address_not_allowed")
+            assert (await award(moved, member, key)).status == 201

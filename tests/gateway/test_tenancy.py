@@ -1,0 +1,188 @@
+"""Another program's ids: the answer is the one for ids that nobody has, on every route."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+import pytest
+from redis.asyncio import Redis
+
+from core import tokens
+from gateway import routes
+from gateway.app import App
+from tests.gateway import people
+from tests.gateway.conftest import RING, Client, Db, bearer
+from web.routing import Route
+
+SHOP: Final = "https://shop.example.com/"
+WEEK: Final = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
+#: Bodies of routes that refuse an empty one before they look for the id.
+BODIES: Final[dict[str, object]] = {"replay_webhook_endpoint": WEEK}
+#: Names in paths that are no ids of a program's things.
+NO_IDS: Final = {"provider", "channel", "language", "name", "kind"}
+_numbers: Final = itertools.count()
+
+
+class World(NamedTuple):
+    """A program in which things are made."""
+
+    app: App
+    client: Client
+    db: Db
+
+
+Make = Callable[[World], Awaitable[str]]
+
+
+async def post(world: World, path: str, body: object) -> Any:
+    made = await world.client.post(path, body, Idempotency_Key=f"w{next(_numbers)}")
+    assert made.status in {200, 201, 202}, made
+    return made.body
+
+
+async def a_program(world: World) -> str:
+    return people.program(world.client)
+
+
+async def a_member(world: World) -> str:
+    return str((await post(world, "/v1/members", {}))["id"])
+
+
+async def a_merchant(world: World) -> str:
+    return str((await post(world, "/v1/merchants", {"name": "Tea"}))["id"])
+
+
+async def a_link(world: World) -> str:
+    return str((await post(world, "/v1/links", {"destination": SHOP}))["id"])
+
+
+async def a_click(world: World) -> str:
+    made = await post(world, "/v1/clicks", {"link_id": await a_link(world)})
+    return str(made["click_id"])
+
+
+async def an_award(world: World) -> str:
+    body = {"member": await a_member(world), "kind": "points", "amount": 5}
+    return str((await post(world, "/v1/awards", body))["id"])
+
+
+async def a_hold(world: World) -> str:
+    body = {"member": await a_member(world), "kind": "points", "amount": 5}
+    await post(world, "/v1/awards", body)
+    return str((await post(world, "/v1/holds", body))["id"])
+
+
+async def an_endpoint(world: World) -> str:
+    body = {"url": "https://hooks.example.com/", "events": ["award.created"]}
+    return str((await post(world, "/v1/webhook-endpoints", body))["id"])
+
+
+async def a_delivery(world: World) -> str:
+    await post(world, f"/v1/webhook-endpoints/{await an_endpoint(world)}/test", {})
+    return str(await world.db.fetchval("SELECT max(id) FROM webhook_delivery"))
+
+
+async def an_operator(world: World) -> str:
+    return await people.operator(
+        world.app, program_id=people.program(world.client), email=f"o{next(_numbers)}@example.com"
+    )
+
+
+async def a_session(world: World) -> str:
+    email = f"s{next(_numbers)}@example.com"
+    await people.operator(world.app, program_id=people.program(world.client), email=email)
+    grant = (await people.log_in_operator(world.client, email=email)).body
+    return str(grant["session_id"])
+
+
+async def a_key(world: World) -> str:
+    body = {"name": "till", "scopes": ["links:read"]}
+    return str((await post(world, "/v1/api-keys", body))["id"])
+
+
+#: How to make what a name in a path stands for. A route with another name adds a line here.
+MAKE: Final[dict[str, Make]] = {
+    "program_id": a_program,
+    "member_id": a_member,
+    "merchant_id": a_merchant,
+    "link_id": a_link,
+    "click_id": a_click,
+    "award_id": an_award,
+    "hold_id": a_hold,
+    "endpoint_id": an_endpoint,
+    "delivery_id": a_delivery,
+    "operator_id": an_operator,
+    "session_id": a_session,
+    "key_id": a_key,
+}
+
+
+def with_ids() -> list[Route]:
+    """The routes of programs and persons with an id in their path."""
+    return [
+        route
+        for route in routes.ROUTES
+        if set(route.parameters) - NO_IDS and route.scope not in {None, tokens.PLATFORM}
+    ]
+
+
+def absent(known: str) -> str:
+    """An id of the same form that nobody has."""
+    return known[:-1] + ("0" if known[-1] != "0" else "1")
+
+
+def test_every_id_in_a_path_is_one_that_can_be_made_here() -> None:
+    names = {name for route in with_ids() for name in route.parameters}
+    assert names - NO_IDS - MAKE.keys() == set(), "add to MAKE"
+
+
+def mighty(base: Client) -> Client:
+    """An owner with all scopes in the program of another caller, and a member's as well."""
+    text = tokens.issue(
+        RING,
+        program_id=people.program(base),
+        subject="opr_01h455vb4pex5vsknk084sn02q",
+        scopes=(set(tokens.SCOPES) - {tokens.PLATFORM}) | set(tokens.OWN),
+        now_s=int(time.time()),
+        ttl_s=600,
+        token_id="tok_test",
+        role="owner",
+        rate_per_minute=0,
+    )
+    return Client(base.session, base.url, bearer(text))
+
+
+@pytest.mark.parametrize("route", with_ids(), ids=lambda route: route.name)
+async def test_another_programs_id_is_answered_as_one_that_nobody_has(
+    client: Client, other: Client, app: App, db: Db, redis: Redis, route: Route
+) -> None:
+    world, foreigner = World(app, client, db), mighty(other)
+    ids = {name: await MAKE[name](world) for name in route.parameters if name not in NO_IDS}
+    before = await rows(db)
+    theirs = await ask(foreigner, route, ids)
+    nobodys = await ask(foreigner, route, {name: absent(known) for name, known in ids.items()})
+    assert (theirs.status, theirs.body) == (nobodys.status, nobodys.body)
+    assert theirs.status == 404, theirs
+    assert await rows(db) == before
+
+
+async def ask(client: Client, route: Route, ids: dict[str, str]) -> Any:
+    path = route.path
+    for name in route.parameters:
+        path = path.replace(f"{{{name}}}", ids.get(name, "x"))
+    body = None if route.method == "GET" else BODIES.get(route.name, {})
+    return await client.call(
+        route.method, path, body, Idempotency_Key=f"t{next(_numbers)}", Content_Type=route.body_type
+    )
+
+
+async def rows(db: Db) -> list[int]:
+    """How many rows each table has that a request could add or take away."""
+    tables = [
+        *("program", "member", "merchant", "link", "webhook_endpoint", "webhook_delivery"),
+        *("outbox", "operator", "session", "api_key", "idempotency", "audit_entry"),
+    ]
+    return [await db.fetchval(f"SELECT count(*) FROM {table}") for table in tables]
