@@ -1,7 +1,7 @@
 """Who may use which route: written by hand, compared with the route table by `test_roles.py`.
 
 A line is a route's name, its scope, and who may use it: the roles of `core/roles.py`, `app` being
-an API key or a token with that scope. `anyone` needs no credential. Whoever adds a route adds its
+an API key or a token with that scope. `-` is no scope and `any` is each. Whoever adds a route adds its
 line, which the failing test prints, and reads it before: a wrong scope is seen here or nowhere.
 """
 
@@ -17,6 +17,8 @@ openapi | - | anyone
 log_in | - | anyone
 log_in_operator | - | anyone
 change_password | me self | member staff owner admin
+register | - | anyone
+confirm_registration | - | anyone
 refresh | - | anyone
 log_out | me self | member staff owner admin
 log_out_everywhere | me self | member staff owner admin
@@ -130,17 +132,17 @@ change_api_key | keys:write | owner app
 revoke_api_key | keys:write | owner app
 rotate_api_key | keys:write | owner app
 get_api_key_usage | keys:read | owner app
-read_limits | me self links:read links:write clicks:read clicks:write members:read members:write awards:read awards:write programs:read programs:write webhooks:read webhooks:write keys:read keys:write operators:read operators:write privacy:read privacy:write audit:read | member staff owner admin app
+read_limits | any | member staff owner admin app
 open_break_glass | platform:admin | admin
 list_break_glass | platform:admin | admin
 end_break_glass | platform:admin | admin
 """
 
 
-def rows() -> dict[str, tuple[str | None, str]]:
+def rows() -> dict[str, tuple[str, str]]:
     """The table: by route, its scope and who may use it."""
     found = {}
     for line in TABLE.strip().splitlines():
         name, scope, who = (part.strip() for part in line.split("|"))
-        found[name] = (None if scope == "-" else scope, who)
+        found[name] = (scope, who)
     return found
