@@ -1,8 +1,8 @@
 """Who may use which route: written by hand, compared with the route table by `test_roles.py`.
 
 A line is a route's name, its scope, and who may use it: the roles of `core/roles.py`, `app` being
-an API key or a token with that scope. `-` is no scope and `any` is each. Whoever adds a route adds its
-line, which the failing test prints, and reads it before: a wrong scope is seen here or nowhere.
+an API key or a token with that scope. `-` is no scope and `any` is each. Whoever adds a route adds
+its line, which the failing test prints, and reads it: a wrong scope is seen here or nowhere.
 """
 
 from __future__ import annotations

@@ -87,7 +87,11 @@ def scope_text(scope: str | None) -> str:
 def test_the_table_of_permissions_is_what_the_routes_say() -> None:
     said = {route.name: (scope_text(route.scope), who(route)) for route in routes.ROUTES}
     written = permissions.rows()
-    differing = [f"{name} | {said[name][0]} | {said[name][1]}" for name in said if written.get(name) != said[name]]
+    differing = [
+        f"{name} | {said[name][0]} | {said[name][1]}"
+        for name in said
+        if written.get(name) != said[name]
+    ]
     gone = sorted(written.keys() - said.keys())
     assert (differing, gone) == ([], []), "\n".join(["Write in permissions.py:", *differing])
 
