@@ -1037,13 +1037,11 @@ ALTER TABLE ONLY public.api_key
 ALTER TABLE ONLY public.api_key_usage
     ADD CONSTRAINT api_key_usage_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.api_key(id);
 
-<<<<<<< HEAD
-ALTER TABLE ONLY public.identity
-    ADD CONSTRAINT identity_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
-=======
 ALTER TABLE ONLY public.break_glass
     ADD CONSTRAINT break_glass_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
->>>>>>> 2818c21 (Name the break-glass refusal in all languages)
+
+ALTER TABLE ONLY public.identity
+    ADD CONSTRAINT identity_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
 ALTER TABLE ONLY public.invitation
     ADD CONSTRAINT invitation_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operator(id) ON DELETE CASCADE;
