@@ -72,6 +72,8 @@ def mailbox(address: str, name: str = "") -> Mailbox:
 
 def sender(text: str) -> Mailbox:
     """Who sends: `Name <address>` or a bare address; BadAddress."""
+    if not _NAME.fullmatch(text):
+        raise BadAddress("a sender has no line ends")
     name, address = parseaddr(text)
     return mailbox(address, name)
 

@@ -15,7 +15,7 @@ import asyncpg
 from redis import exceptions
 from redis.asyncio import Redis
 
-from core import errors, keyring
+from core import errors, keyring, smtp
 from core.settings import Settings
 from db import keys, ledger, migrate, reconcile
 from db import redis as redis_
@@ -228,6 +228,15 @@ def _version(name: str, info: dict[str, str]) -> Finding:
     return Finding(name, text, advice)
 
 
+async def _mail(settings: Settings) -> list[Finding]:
+    if not settings.mail_url:
+        return [Finding("mail", f"no mail server: it lands in {settings.outbox_dir}")]
+    server = smtp.server(settings.mail_url)
+    _, writer = await asyncio.open_connection(server.host, server.port)
+    writer.close()
+    return [Finding("mail", f"{server.host}:{server.port} takes connections")]
+
+
 CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("key ring", _key_ring),
     ("PostgreSQL", _postgres),
@@ -235,4 +244,5 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("Redis balances", _balances),
     ("Redis (queue)", _queue),
     ("disk", _disk),
+    ("mail", _mail),
 )
