@@ -50,6 +50,8 @@ StampgateError                     500 internal_error
 │   ├── TemplateNotFound           404 template_not_found
 │   ├── NotificationNotFound       404 notification_not_found
 │   ├── DeadLetterNotFound         404 dead_letter_not_found
+│   ├── ExportNotFound             404 export_not_found
+│   ├── ErasureNotFound            404 erasure_not_found
 │   ├── ProviderNotFound           404 provider_not_found
 │   ├── IdentityNotFound           404 identity_not_found
 │   ├── ApiKeyNotFound             404 api_key_not_found
@@ -82,7 +84,8 @@ StampgateError                     500 internal_error
 ├── ProviderUnavailable            502 provider_unavailable
 ├── Unavailable                    503 unavailable          nothing happened: retry is safe
 │   ├── NotOpen                    503 not_open
-│   └── OverCapacity               503 over_capacity
+│   ├── OverCapacity               503 over_capacity
+│   └── StorageFailed              503 storage_failed
 └── OutcomeUnknown                 503 outcome_unknown      retry only with the same key
 
 Malformed (a ValueError)           never an answer by itself
@@ -94,6 +97,8 @@ Malformed (a ValueError)           never an answer by itself
 ├── BadReply
 ├── BadSignature
 ├── BadTask
+├── BadStorage
+├── BadTicket
 ├── BadId
 └── BadClickId
     └── ForgedClickId
@@ -349,6 +354,14 @@ class GlassNotFound(NotFound, code="break_glass_not_found"):
     """There is no such break-glass access, or it has ended."""
 
 
+class ExportNotFound(NotFound, code="export_not_found"):
+    """There is no such export in this program."""
+
+
+class ErasureNotFound(NotFound, code="erasure_not_found"):
+    """There is no such erasure in this program."""
+
+
 class MethodNotAllowed(StampgateError, code="method_not_allowed", status=405):
     """The path does not take this method."""
 
@@ -485,6 +498,10 @@ class OverCapacity(Unavailable, code="over_capacity"):
     """Too much work is waiting; nothing was changed."""
 
 
+class StorageFailed(Unavailable, code="storage_failed"):
+    """The storage of files does not answer; nothing was changed."""
+
+
 class OutcomeUnknown(StampgateError, code="outcome_unknown", status=503):
     """The outcome is not known; repeat the request with the same Idempotency-Key."""
 
@@ -525,6 +542,14 @@ class BadSignature(Malformed):
 
 class BadTask(Malformed):
     """No task of ours has this name and payload."""
+
+
+class BadStorage(Malformed):
+    """The URL names no storage that we know."""
+
+
+class BadTicket(Malformed):
+    """The ticket for a file was not made by us, or has expired."""
 
 
 class BadId(Malformed):

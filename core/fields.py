@@ -72,6 +72,11 @@ def blind(ring: KeyRing, value: str, context: str) -> bytes:
     return blinds(ring, value, context)[0]
 
 
+def hash_key(ring: KeyRing) -> str:
+    """The field key that `blind` takes: the oldest."""
+    return min(ring.field)
+
+
 def blinds(ring: KeyRing, value: str, context: str) -> list[bytes]:
     """The hashes under which a value may be found, one a field key, that of `blind` first."""
     data = context.encode() + b"\0" + value.encode()

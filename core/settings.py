@@ -13,11 +13,14 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from core import mail, smtp
-from core.errors import BadSetting
+from core import mail, smtp, storage
+from core.errors import BadSetting, BadStorage
 
 PREFIX: Final = "STAMPGATE_"
-SECRETS: Final = ("database_url", "migrate_url", "flush_url", "redis_url", "queue_url", "mail_url")
+SECRETS: Final = (
+    *("database_url", "migrate_url", "flush_url", "redis_url", "queue_url"),
+    *("storage_url", "mail_url"),
+)
 
 DAY_S: Final = 86_400
 MIB: Final = 1 << 20
@@ -72,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
 
     keyring_file: str = ".stampgate/keyring.json"
     providers_file: str = ""
+    storage_url: str = "file:.stampgate/storage"
+    export_ttl_s: Count = 7 * DAY_S
     outbound_allow: str = ""
     trusted_proxies: str = ""
     admin_networks: str = ""
@@ -131,6 +136,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
         if self.access_ttl_s > self.refresh_ttl_s:
             name, limit = _variable("access_ttl_s"), _variable("refresh_ttl_s")
             raise ValueError(f"{name}: Expected at most {limit} ({self.refresh_ttl_s})")
+        try:
+            self.storage_place  # noqa: B018 - as above
+        except BadStorage as error:
+            raise ValueError(f"{_variable('storage_url')}: {error}") from None
         if self.spool_segment_bytes > self.spool_max_bytes:
             name, limit = _variable("spool_segment_bytes"), _variable("spool_max_bytes")
             raise ValueError(f"{name}: Expected at most {limit} ({self.spool_max_bytes})")
@@ -182,6 +191,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     def networks_of_admins(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Where the platform's staff may come from; from anywhere, if there is none."""
         return _networks(self.admin_networks)
+
+    @property
+    def storage_place(self) -> storage.Place:
+        """Where files go."""
+        return storage.parse(self.storage_url)
 
     @property
     def webhook_delays_s(self) -> tuple[int, ...]:

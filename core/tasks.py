@@ -45,6 +45,18 @@ class SendCode(Task, frozen=True):
     code_id: str
 
 
+class ExportMember(Task, frozen=True):
+    """Write down all that is known of a member."""
+
+    export_id: str
+
+
+class EraseMember(Task, frozen=True):
+    """Forget who a member is."""
+
+    erasure_id: str
+
+
 class Route(NamedTuple):
     """Where a task goes; the actor's name is also the task's name in the outbox."""
 
@@ -57,6 +69,8 @@ TASKS: Final[dict[type[Task], Route]] = {
     PublishLink: Route(queue="default", actor="publish_link"),
     SendNotification: Route(queue="notifications", actor="send_notification"),
     SendCode: Route(queue="notifications", actor="send_code"),
+    ExportMember: Route(queue="default", actor="export_member"),
+    EraseMember: Route(queue="default", actor="erase_member"),
 }
 
 _TYPES: Final = {route.actor: task for task, route in TASKS.items()}

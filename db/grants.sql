@@ -19,6 +19,12 @@ BEGIN
             budget_lease, budget, dead_letter TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON member_contact, operator, credential, revocation, session,
             invitation, registration TO stampgate_app;
+        GRANT INSERT ON consent, member_export, erasure TO stampgate_app;
+        GRANT UPDATE ON member_export, erasure TO stampgate_app;
+        GRANT DELETE ON consent, notification TO stampgate_app;
+        -- An erased member's clicks go on counting, for nobody.
+        GRANT UPDATE (member_id, address_hash, user_agent, referrer, parameters) ON click
+            TO stampgate_app;
         GRANT INSERT ON idempotency, notification TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON template TO stampgate_app;
         GRANT UPDATE ON outbox, webhook_delivery, notification TO stampgate_app;

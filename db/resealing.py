@@ -18,8 +18,8 @@ from db.pg import Db
 
 PORTION: Final = 500
 
-# A stored form names its key: 1 version · 1 length · the name. Answers of requests with a key are
-# not resealed, because they live for a day.
+# A stored form names its key: 1 version · 1 length · the name. Answers of requests with a key, and
+# sign-ups that wait, are not resealed, because they live for a day.
 USED: Final = """
 SELECT place, convert_from(substr(stored, 3, get_byte(stored, 1)), 'UTF8') AS key,
        count(*) AS how_many
@@ -28,11 +28,65 @@ SELECT place, convert_from(substr(stored, 3, get_byte(stored, 1)), 'UTF8') AS ke
     UNION ALL SELECT 'webhook_endpoint.secret', sealed_secret FROM webhook_endpoint
     UNION ALL SELECT 'webhook_endpoint.secret', sealed_previous_secret FROM webhook_endpoint
     UNION ALL SELECT 'idempotency.answer', answer FROM idempotency WHERE get_byte(answer, 0) = 1
+    UNION ALL SELECT 'member_contact.sealed', sealed FROM member_contact
+    UNION ALL SELECT 'registration.contact', contact FROM registration
+    UNION ALL SELECT 'registration.name', name FROM registration
+    UNION ALL SELECT 'one_time_code.contact', contact FROM one_time_code
+    UNION ALL SELECT 'totp.secret', secret FROM totp
+    UNION ALL SELECT 'identity.subject', subject FROM identity
+    UNION ALL SELECT 'identity.mail', mail FROM identity
+    UNION ALL SELECT 'identity.refresh_token', refresh_token FROM identity
+    UNION ALL SELECT 'operator.email', email FROM operator
+    UNION ALL SELECT 'operator.name', name FROM operator
     UNION ALL SELECT 'notification.address', address FROM notification
     UNION ALL SELECT 'notification.variables', variables FROM notification
   ) AS value
  WHERE stored IS NOT NULL
  GROUP BY place, key ORDER BY place, key
+"""
+
+TOTP_SECRETS: Final = """
+SELECT subject_id AS id, secret AS stored FROM totp
+ WHERE subject_id > $1 AND substr(secret, 1, octet_length($2::bytea)) <> $2
+ ORDER BY subject_id LIMIT $3
+"""
+SET_TOTP_SECRETS: Final = """
+UPDATE totp SET secret = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE totp.subject_id = item.id AND secret = item.stored
+"""
+SUBJECTS: Final = """
+SELECT id, subject AS stored FROM identity
+ WHERE id > $1 AND substr(subject, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_SUBJECTS: Final = """
+UPDATE identity SET subject = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE identity.id = item.id AND subject = item.stored
+"""
+MAILS: Final = """
+SELECT id, mail AS stored FROM identity
+ WHERE id > $1 AND substr(mail, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_MAILS: Final = """
+UPDATE identity SET mail = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE identity.id = item.id AND mail = item.stored
+"""
+REFRESH_TOKENS: Final = """
+SELECT id, refresh_token AS stored FROM identity
+ WHERE id > $1 AND substr(refresh_token, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_REFRESH_TOKENS: Final = """
+UPDATE identity SET refresh_token = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE identity.id = item.id AND refresh_token = item.stored
+"""
+
+# What is found by a keyed hash, which does not name its key.
+HASHED: Final = """
+SELECT (SELECT count(*) FROM member_contact) + (SELECT count(*) FROM operator)
+     + (SELECT count(*) FROM identity)
 """
 
 PROFILES: Final = """
@@ -82,6 +136,36 @@ UPDATE notification SET variables = item.sealed
  WHERE notification.id = item.id AND variables = item.stored
 """
 
+CONTACTS: Final = """
+SELECT member_id || ' ' || channel AS id, member_id AS sealed_for, sealed AS stored
+  FROM member_contact
+ WHERE member_id || ' ' || channel > $1 AND substr(sealed, 1, octet_length($2::bytea)) <> $2
+ ORDER BY member_id || ' ' || channel LIMIT $3
+"""
+SET_CONTACTS: Final = """
+UPDATE member_contact SET sealed = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE member_id || ' ' || channel = item.id AND member_contact.sealed = item.stored
+"""
+EMAILS: Final = """
+SELECT id, email AS stored FROM operator
+ WHERE id > $1 AND substr(email, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_EMAILS: Final = """
+UPDATE operator SET email = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE operator.id = item.id AND email = item.stored
+"""
+NAMES: Final = """
+SELECT id, name AS stored FROM operator
+ WHERE id > $1 AND substr(name, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_NAMES: Final = """
+UPDATE operator SET name = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE operator.id = item.id AND name = item.stored
+"""
+
 PLAIN: Final = """
 SELECT (SELECT count(*) FROM member WHERE name IS NOT NULL OR attributes <> '{}')
      + (SELECT count(*) FROM webhook_endpoint
@@ -129,6 +213,13 @@ COLUMNS: Final = (
     Column("member.profile", PROFILES, SET_PROFILES),
     Column("webhook_endpoint.secret", SECRETS, SET_SECRETS),
     Column("webhook_endpoint.secret", PREVIOUS_SECRETS, SET_PREVIOUS_SECRETS),
+    Column("member_contact.sealed", CONTACTS, SET_CONTACTS),
+    Column("totp.secret", TOTP_SECRETS, SET_TOTP_SECRETS),
+    Column("identity.subject", SUBJECTS, SET_SUBJECTS),
+    Column("identity.mail", MAILS, SET_MAILS),
+    Column("identity.refresh_token", REFRESH_TOKENS, SET_REFRESH_TOKENS),
+    Column("operator.email", EMAILS, SET_EMAILS),
+    Column("operator.name", NAMES, SET_NAMES),
     Column("notification.address", ADDRESSES, SET_ADDRESSES),
     Column("notification.variables", VARIABLES, SET_VARIABLES),
 )
@@ -145,6 +236,11 @@ class Use(NamedTuple):
 async def used(db: Db) -> list[Use]:
     """Which keys the stored values need."""
     return [Use(*row) for row in await db.fetch(USED)]
+
+
+async def hashed(db: Db, ring: KeyRing) -> Use:
+    """How many values are found by their hash, and the key that makes the hashes."""
+    return Use("the hashes of contacts", fields.hash_key(ring), await db.fetchval(HASHED))
 
 
 async def stale(db: Db, ring: KeyRing) -> int:
@@ -183,15 +279,11 @@ async def run(db: Db, ring: KeyRing, progress: Callable[[int], object]) -> int:
 
 async def _reseal(db: Db, ring: KeyRing, column: Column, after: str) -> list[str]:
     rows = await db.fetch(column.stale, after, fields.prefix(ring), PORTION)
-    sealed = [
-        sealing.seal(
-            ring,
-            sealing.unseal(ring, row["stored"], column.name, row["id"]),
-            column.name,
-            row["id"],
-        )
-        for row in rows
-    ]
+    sealed = []
+    for row in rows:
+        sealed_for = row.get("sealed_for", row["id"])
+        text = sealing.unseal(ring, row["stored"], column.name, sealed_for)
+        sealed.append(sealing.seal(ring, text, column.name, sealed_for))
     found = [row["id"] for row in rows]
     if found:
         await db.execute(column.replace, found, [row["stored"] for row in rows], sealed)

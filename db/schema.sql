@@ -310,6 +310,18 @@ CREATE TABLE public.click_default (
     parameters jsonb
 );
 
+CREATE TABLE public.consent (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    purpose text NOT NULL COLLATE pg_catalog."C",
+    is_given boolean NOT NULL,
+    wording text,
+    recorded_by text NOT NULL COLLATE pg_catalog."C",
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT consent_purpose_is_a_word CHECK ((purpose ~ '^[a-z][a-z0-9_]{0,63}$'::text))
+);
+
 CREATE TABLE public.credential (
     subject_id text NOT NULL COLLATE pg_catalog."C",
     program_id text COLLATE pg_catalog."C",
@@ -334,6 +346,19 @@ ALTER TABLE public.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY 
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.erasure (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    state text DEFAULT 'queued'::text NOT NULL COLLATE pg_catalog."C",
+    steps_done smallint DEFAULT 0 NOT NULL,
+    steps smallint NOT NULL,
+    requested_by text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT erasure_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text])))
 );
 
 CREATE TABLE public.hold (
@@ -490,6 +515,21 @@ CREATE TABLE public.member_contact (
     verified_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT member_contact_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'phone'::text])))
+);
+
+CREATE TABLE public.member_export (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    state text DEFAULT 'queued'::text NOT NULL COLLATE pg_catalog."C",
+    steps_done smallint DEFAULT 0 NOT NULL,
+    steps smallint NOT NULL,
+    size_bytes bigint,
+    requested_by text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    CONSTRAINT member_export_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'expired'::text, 'canceled'::text])))
 );
 
 CREATE TABLE public.merchant (
@@ -794,11 +834,20 @@ ALTER TABLE ONLY public.click
 ALTER TABLE ONLY public.click_default
     ADD CONSTRAINT click_default_pkey PRIMARY KEY (day, click_id);
 
+ALTER TABLE ONLY public.consent
+    ADD CONSTRAINT consent_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.credential
     ADD CONSTRAINT credential_pkey PRIMARY KEY (subject_id);
 
 ALTER TABLE ONLY public.dead_letter
     ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.erasure
+    ADD CONSTRAINT erasure_is_once UNIQUE (member_id);
+
+ALTER TABLE ONLY public.erasure
+    ADD CONSTRAINT erasure_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.hold
     ADD CONSTRAINT hold_pkey PRIMARY KEY (partition, generation, sequence);
@@ -841,6 +890,9 @@ ALTER TABLE ONLY public.member_contact
 
 ALTER TABLE ONLY public.member_contact
     ADD CONSTRAINT member_contact_pkey PRIMARY KEY (member_id, channel);
+
+ALTER TABLE ONLY public.member_export
+    ADD CONSTRAINT member_export_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_external_id_is_unique UNIQUE (program_id, external_id);
@@ -951,9 +1003,19 @@ CREATE INDEX audit_entry_default_program_id_position_idx ON public.audit_entry_d
 
 CREATE INDEX click_by_link ON ONLY public.click USING btree (link_id, click_id);
 
+CREATE INDEX click_by_member ON ONLY public.click USING btree (member_id) WHERE (member_id IS NOT NULL);
+
 CREATE INDEX click_default_link_id_click_id_idx ON public.click_default USING btree (link_id, click_id);
 
+CREATE INDEX click_default_member_id_idx ON public.click_default USING btree (member_id) WHERE (member_id IS NOT NULL);
+
+CREATE INDEX consent_by_member ON public.consent USING btree (member_id, purpose, id);
+
 CREATE INDEX credential_imported ON public.credential USING btree (program_id) WHERE starts_with(password_hash, '$2'::text);
+
+CREATE INDEX erasure_by_program ON public.erasure USING btree (program_id, id);
+
+CREATE INDEX erasure_by_time ON public.erasure USING btree (finished_at);
 
 CREATE INDEX hold_by_member ON public.hold USING btree (member_id);
 
@@ -970,6 +1032,14 @@ CREATE INDEX ledger_transaction_reversal ON public.ledger_transaction USING btre
 CREATE INDEX link_by_program ON public.link USING btree (program_id, id);
 
 CREATE INDEX member_by_program ON public.member USING btree (program_id, id);
+
+CREATE INDEX member_export_by_expiry ON public.member_export USING btree (expires_at) WHERE (state = 'done'::text);
+
+CREATE INDEX member_export_by_member ON public.member_export USING btree (member_id, id);
+
+CREATE INDEX member_export_by_program ON public.member_export USING btree (program_id, id);
+
+CREATE UNIQUE INDEX member_export_is_one_at_a_time ON public.member_export USING btree (member_id) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 
 CREATE INDEX mfa_challenge_by_subject ON public.mfa_challenge USING btree (subject_id);
 
@@ -1019,6 +1089,8 @@ ALTER INDEX public.audit_entry_by_position ATTACH PARTITION public.audit_entry_d
 
 ALTER INDEX public.click_by_link ATTACH PARTITION public.click_default_link_id_click_id_idx;
 
+ALTER INDEX public.click_by_member ATTACH PARTITION public.click_default_member_id_idx;
+
 ALTER INDEX public.click_pkey ATTACH PARTITION public.click_default_pkey;
 
 CREATE TRIGGER audit_entry_is_append_only BEFORE DELETE OR UPDATE ON public.audit_entry FOR EACH ROW EXECUTE FUNCTION public.keep_audit_entry();
@@ -1040,6 +1112,12 @@ ALTER TABLE ONLY public.api_key_usage
 ALTER TABLE ONLY public.break_glass
     ADD CONSTRAINT break_glass_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
+ALTER TABLE ONLY public.consent
+    ADD CONSTRAINT consent_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
+
+ALTER TABLE ONLY public.erasure
+    ADD CONSTRAINT erasure_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
+
 ALTER TABLE ONLY public.identity
     ADD CONSTRAINT identity_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
@@ -1051,6 +1129,9 @@ ALTER TABLE ONLY public.link
 
 ALTER TABLE ONLY public.member_contact
     ADD CONSTRAINT member_contact_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
+
+ALTER TABLE ONLY public.member_export
+    ADD CONSTRAINT member_export_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);

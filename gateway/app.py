@@ -20,6 +20,7 @@ import msgspec
 from core import clickid, errors, ids, keyring
 from core.providers.social.flow import SocialProvider
 from core.settings import Settings
+from core.storage import DOWNLOADS, Storage
 from db import clicks, pg, points, redis, sessions
 from gateway import providers
 from gateway.auth import Caller
@@ -31,7 +32,7 @@ from gateway.origins import Origins
 from gateway.rates import Rates
 from gateway.revocations import Revocations
 from gateway.rules import Rules
-from web import outbound, problem, proxies, routing, server
+from web import outbound, problem, proxies, routing, server, storage
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ class App:
         social: dict[str, SocialProvider],
         pool: pg.Pool,
         connection: redis.Connection,
+        files: Storage,
     ) -> None:
         self.settings: Final = settings
         self.revocations: Final = Revocations(connection, pool)
@@ -67,6 +69,7 @@ class App:
         self.redis: Final = connection
         self.credentials: Final = Credentials(self.verifier, self.connection)
         self.revocations.when_key_changes = self.credentials.forget
+        self.storage: Final = files
         # Where links may not lead, and where they may although it is private.
         self.own_hosts: Final = (urlsplit(settings.public_redirector_url).netloc.lower(),)
         allowed = map(str.strip, settings.outbound_allow.split(","))
@@ -97,7 +100,8 @@ class App:
             max_pending=settings.award_pending_max,
             max_pending_bytes=settings.award_pending_bytes_max,
         )
-        self = cls(settings, ring, social, await pg.open_pool(settings), connection)
+        files = await storage.open(settings.storage_place, ring.current, served_at=DOWNLOADS)
+        self = cls(settings, ring, social, await pg.open_pool(settings), connection, files)
         self.credentials.start()
         await self.revocations.open()
         return self
@@ -110,6 +114,7 @@ class App:
         self.hashing.close()
         await self.revocations.close()
         await self.outbound.close()
+        await self.storage.close()
         await self.redis.close()
         with contextlib.suppress(TimeoutError):
             await self.pool.close()

@@ -15,6 +15,7 @@ from gateway import (
     break_glass,
     clicks,
     codes,
+    consents,
     contacts,
     dead_letters,
     deliveries,
@@ -31,6 +32,7 @@ from gateway import (
     notifications,
     operations,
     operators,
+    privacy,
     programs,
     registrations,
     sessions,
@@ -116,6 +118,8 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *keys.ROUTES,
             *standings.ROUTES,
             *break_glass.ROUTES,
+            *privacy.ROUTES,
+            *consents.ROUTES,
         ),
     )
 )

@@ -44,7 +44,7 @@ class Call(msgspec.Struct, Generic[App, Who]):
         return self.request.query
 
 
-Handler = Callable[[Call[Any, Any]], Awaitable[web.Response]]
+Handler = Callable[[Call[Any, Any]], Awaitable[web.StreamResponse]]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

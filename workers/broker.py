@@ -24,8 +24,10 @@ from core import keyring, tasks
 from core.http import Send
 from core.keyring import KeyRing
 from core.settings import Settings
+from core.storage import DOWNLOADS, Storage
 from db import pg, redis
 from db.outbox import Ticket
+from web import storage
 from web.outbound import Outbound
 from workers.channels import table
 from workers.channels.table import Channels
@@ -54,6 +56,7 @@ class Tools(NamedTuple):
     redis: redis.Connection
     send: Send
     channels: Channels
+    storage: Storage
 
 
 class Resources(Middleware):
@@ -84,10 +87,12 @@ class Resources(Middleware):
             await redis.Connection.open(self._settings.redis_url),
             self._outbound.send,
             table.chosen(self._settings),
+            await storage.open(self._settings.storage_place, self._ring, served_at=DOWNLOADS),
         )
 
     async def _close(self) -> None:
         await self._outbound.close()
+        await self.tools.storage.close()
         await self.tools.redis.close()
         self.tools.pool.terminate()
 

@@ -32,7 +32,7 @@ from db import (
 from db import schedule as runs
 from db.pg import Db
 from web import metrics
-from workers import loop, seal, watch
+from workers import loop, privacy, seal, watch
 
 log: Final = logging.getLogger("stampgate.schedule")
 
@@ -106,6 +106,7 @@ JOBS: Final = (
     Job("keep_click_partitions", HOUR_S, keep_partitions),
     Job("keep_audit_partitions", HOUR_S, keep_audit_partitions),
     Job("forget", HOUR_S, forget),
+    Job("privacy", HOUR_S, privacy.sweep),
     Job("check_ledger", HOUR_S, check_ledger),
 )
 

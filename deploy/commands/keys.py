@@ -135,17 +135,18 @@ async def retire(settings: Settings, arguments: argparse.Namespace) -> int:
     """Forget a key that is not active, and that no sealed field needs."""
     ring = keyring.retire(_read(settings), arguments.kind, arguments.key)
     if arguments.kind == "field":
-        await _check_unused(settings, arguments.key)
+        await _check_unused(settings, _read(settings), arguments.key)
     files.write_private(Path(settings.keyring_file), keyring.dump(ring))
     print(f"{arguments.kind} key {arguments.key} is retired")
     return 0
 
 
-async def _check_unused(settings: Settings, key: str) -> None:
+async def _check_unused(settings: Settings, ring: keyring.KeyRing, key: str) -> None:
     """BadKeyRing while something is sealed with the key: it could never be opened again."""
     db = await asyncpg.connect(settings.migration_url)
     try:
-        uses = [use for use in await resealing.used(db) if use.key == key]
+        known = [*await resealing.used(db), await resealing.hashed(db, ring)]
+        uses = [use for use in known if use.key == key and use.how_many]
     finally:
         await db.close()
     if uses:

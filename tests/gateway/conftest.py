@@ -164,6 +164,7 @@ def settings(
         redis_url=redis_url,
         queue_url=redis_url,
         keyring_file=str(ring),
+        storage_url=f"file:{tmp_path}/storage",
         redirector_url="https://go.example.test",
         fast_lane=fast_lane,
         rate_anonymous_per_minute=0,

@@ -53,7 +53,7 @@ def opened(app: App, row: asyncpg.Record, column: str) -> str:
 def tools(app: App) -> Tools:
     """What the actors work with, as far as making codes needs it."""
     channels = table.chosen(app.settings)
-    return Tools(app.settings, app.ring, app.pool, app.redis, nowhere, channels)
+    return Tools(app.settings, app.ring, app.pool, app.redis, nowhere, channels, app.storage)
 
 
 async def code(app: App) -> str:

@@ -25,7 +25,7 @@ SHOP = "https://shop.example"
 OTHER = "https://other.example"
 #: Why an unsafe request may be sent again, when nothing else is said.
 NATURAL = {"PUT", "PATCH", "DELETE"}
-SECRETS = re.compile(r"^(?:\w+_)?(?:token|secret|codes|uri)$|^key$")
+SECRETS = re.compile(r"^(?:\w+_)?(?:token|secret|codes|uri|download_url)$|^key$")
 
 
 async def raw(client: Client, path: str, method: str = "GET", **named: str) -> Any:

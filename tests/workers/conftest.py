@@ -14,11 +14,13 @@ import pytest
 
 from core import keyring
 from core.settings import PREFIX, Settings
+from core.storage import DOWNLOADS
 from db import pg, redis, webhooks
 from db.webhooks import NewEndpoint
 from deploy.local.postgres import DatabaseUrls
 from tests.conftest import RING
 from tests.workers.receivers import SECRET, Receiver, receiver
+from web import storage
 from web.outbound import Outbound
 from workers import loop, relay
 from workers.broker import Tools
@@ -45,6 +47,7 @@ def settings(tmp_path: Path, database: DatabaseUrls, redis_url: str, queue_url: 
         outbound_allow="127.0.0.1",
         webhook_schedule_s="0,5,60",
         webhook_timeout_s=5,
+        storage_url=f"file:{tmp_path}/storage",
         shutdown_timeout_s=4,
         outbox_dir=str(tmp_path / "outbox"),
         notification_schedule_s="0,5,60",
@@ -80,7 +83,8 @@ async def tools(
     """What the actors of this test work with."""
     outbound = Outbound(allow=settings.outbound_allow)
     channels = table.chosen(settings)
-    yield Tools(settings, RING, pool, redis_connection, outbound.send, channels)
+    files = await storage.open(settings.storage_place, RING, served_at=DOWNLOADS)
+    yield Tools(settings, RING, pool, redis_connection, outbound.send, channels, files)
     await outbound.close()
 
 
@@ -148,6 +152,7 @@ def environment(settings: Settings) -> dict[str, str]:
         *("database_url", "flush_url", "redis_url", "queue_url", "outbound_allow"),
         *("keyring_file", "webhook_schedule_s", "webhook_timeout_s", "shutdown_timeout_s"),
         *("outbox_dir", "notification_schedule_s", "mail_timeout_s", "mail_url"),
+        "storage_url",
     )
     return {PREFIX + name.upper(): str(getattr(settings, name)) for name in names}
 
