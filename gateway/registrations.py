@@ -51,7 +51,7 @@ class Register(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Confirm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The token of a sign-up, and the code that was sent."""
 
-    registration: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    registration_token: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     code: Code
 
     def __repr__(self) -> str:
@@ -62,7 +62,7 @@ class Registered(msgspec.Struct, frozen=True):
     """The token that the code is confirmed with, for how long both are good, and when another code
     may be asked for by signing up again, in seconds."""
 
-    registration: str
+    registration_token: str
     expires_in: int = codes.TTL_S
     resend_after: int = codes.RESEND_AFTER_S
 
@@ -104,7 +104,7 @@ async def register(call: Call) -> web.Response:
 async def confirm(call: Call) -> web.Response:
     """Make the member, with the account, and sign in."""
     app, given = call.app, await read_as(call, _confirm)
-    program_id, token_hash = signin.program_of(call), _hash(given.registration)
+    program_id, token_hash = signin.program_of(call), _hash(given.registration_token)
     answer: SignIn | None = None
     async with limits.attempt(app, token_hash, call.address, errors.CodeInvalid):
         async with app.transaction() as db:

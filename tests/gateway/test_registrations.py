@@ -26,7 +26,7 @@ def anybody(client: Client, program_id: str) -> Client:
 
 
 async def confirm(anybody: Client, registration: str, code: str) -> Answer:
-    body = {"registration": registration, "code": code}
+    body = {"registration_token": registration, "code": code}
     return await anybody.post("/v1/auth/register/confirm", body)
 
 
@@ -38,7 +38,7 @@ async def test_a_member_signs_up_and_is_in(
     # Nobody is a member yet.
     assert (await client.get("/v1/members")).body["data"] == []
     assert (await people.log_in(client, program_id)).status == 401
-    made = await confirm(anybody, asked.body["registration"], await postbox.code(app))
+    made = await confirm(anybody, asked.body["registration_token"], await postbox.code(app))
     assert made.status == 201
     me = (await people.holding(client, made.body).get("/v1/me")).body
     assert (me["name"], me["role"], me["has_password"]) == ("Asha", "member", True)
@@ -49,7 +49,7 @@ async def test_a_member_signs_up_and_is_in(
 
 
 async def test_a_sign_up_is_confirmed_once(anybody: Client, app: App, db: Db) -> None:
-    token = (await anybody.post("/v1/auth/register", ASHA)).body["registration"]
+    token = (await anybody.post("/v1/auth/register", ASHA)).body["registration_token"]
     code = await postbox.code(app)
     answers = await asyncio.gather(*(confirm(anybody, token, code) for _ in range(3)))
     assert sorted(answer.status for answer in answers) == [201, 404, 404]
@@ -63,11 +63,13 @@ async def test_nobody_learns_whether_an_address_is_taken(
     taken = await anybody.post("/v1/auth/register", ASHA)
     free = await anybody.post("/v1/auth/register", {**ASHA, "email": "bela@example.com"})
     assert taken.status == free.status == 202
-    assert len(taken.body["registration"]) == len(free.body["registration"])
-    assert {**taken.body, "registration": ""} == {**free.body, "registration": ""}
+    assert len(taken.body["registration_token"]) == len(free.body["registration_token"])
+    assert {**taken.body, "registration_token": ""} == {**free.body, "registration_token": ""}
     sent = await postbox.letters(app)
     assert sorted(one.template for one in sent) == ["already_registered", "verify_contact"]
-    wrong = [await confirm(anybody, one.body["registration"], "000000") for one in (taken, free)]
+    wrong = [
+        await confirm(anybody, one.body["registration_token"], "000000") for one in (taken, free)
+    ]
     assert [answer.code for answer in wrong] == ["code_invalid"] * 2
 
 
@@ -82,16 +84,16 @@ async def test_nobody_prepares_an_account_for_somebody_else(
     await db.execute("UPDATE one_time_code SET asked_at = asked_at - interval '1 minute'")
     owner = (await anybody.post("/v1/auth/register", ASHA)).body
     code = await postbox.code(app)
-    assert (await confirm(anybody, attacker["registration"], code)).code == "code_invalid"
+    assert (await confirm(anybody, attacker["registration_token"], code)).code == "code_invalid"
     await db.execute("UPDATE one_time_code SET asked_at = asked_at - interval '1 minute'")
     owner = (await anybody.post("/v1/auth/register", ASHA)).body
     code = await postbox.code(app)
-    assert (await confirm(anybody, owner["registration"], code)).status == 201
+    assert (await confirm(anybody, owner["registration_token"], code)).status == 201
     assert (await people.log_in(client, program_id, password="mine, all mine")).status == 401
 
 
 async def test_a_code_is_guessed_five_times_at_most(anybody: Client, app: App, db: Db) -> None:
-    token = (await anybody.post("/v1/auth/register", ASHA)).body["registration"]
+    token = (await anybody.post("/v1/auth/register", ASHA)).body["registration_token"]
     code = await postbox.code(app)
     wrong = "000000" if code != "000000" else "000001"
     codes = [(await confirm(anybody, token, wrong)).code for _ in range(5)]
@@ -102,7 +104,7 @@ async def test_a_code_is_guessed_five_times_at_most(anybody: Client, app: App, d
 async def test_a_sign_up_of_another_program_is_not_found(
     anybody: Client, other: Client, app: App, db: Db
 ) -> None:
-    token = (await anybody.post("/v1/auth/register", ASHA)).body["registration"]
+    token = (await anybody.post("/v1/auth/register", ASHA)).body["registration_token"]
     code = await postbox.code(app)
     elsewhere = Client(other.session, other.url, {"Stampgate-Program": people.program(other)})
     assert (await confirm(elsewhere, token, code)).code == "registration_not_found"
