@@ -22,8 +22,6 @@ MARK: Final = "sg_"
 VISIBLE_BYTES: Final = 8
 SECRET_BYTES: Final = 32
 ENTROPY_BYTES: Final = VISIBLE_BYTES + SECRET_BYTES
-#: What a key may ask a minute unless its program, or the platform, set another number.
-RATE_DEFAULT: Final = 1_000
 
 _VISIBLE: Final = 12
 _SECRET: Final = 52

@@ -11,6 +11,7 @@ it counted since, and after an outage of PostgreSQL some may be counted twice.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -66,6 +67,8 @@ class Credentials:
         self._entries: dict[str, _Entry] = {}
         self._readings: dict[str, asyncio.Task[None]] = {}
         self._uses: dict[str, api_keys.Use] = {}
+        # A key costs a digest, and the same ones come again and again.
+        self._taken_apart = functools.lru_cache(KEYS_MAX)(apikeys.parse)
         self._changes = 0
         self._flushing: asyncio.Task[None] | None = None
 
@@ -91,7 +94,7 @@ class Credentials:
         """`known` of the credential itself."""
         if not text.startswith(apikeys.MARK):
             return self._verifier.verify(text, now_s)
-        parts = apikeys.parse(text)
+        parts = self._taken_apart(text)
         entry = self._entries.get(parts.prefix)
         if entry is None:
             return None

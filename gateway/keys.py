@@ -11,7 +11,6 @@ from aiohttp import web
 from msgspec import Meta
 
 from core import apikeys, errors, tokens
-from core.apikeys import RATE_DEFAULT
 from db import api_keys, revocations
 from db.api_keys import ApiKey
 from db.pg import Db
@@ -213,8 +212,9 @@ def _check_grant(call: Call, scopes: list[str], rate_per_minute: int | None) -> 
         raise errors.ScopeNotYours(f"You lack the scope {', '.join(missing)} yourself.")
     if rate_per_minute is None or caller.is_platform:
         return
-    if rate_per_minute == 0 or rate_per_minute > RATE_DEFAULT:
-        raise errors.Forbidden(f"More than {RATE_DEFAULT} requests a minute need the platform.")
+    usual = call.app.settings.rate_caller_per_minute
+    if usual and not 0 < rate_per_minute <= usual:
+        raise errors.Forbidden(f"More than {usual} requests a minute are the platform's to give.")
 
 
 def _check_expiry(call: Call, expires_at: dt.datetime | None) -> None:

@@ -112,7 +112,7 @@ async def _invite(call: Call, db: Db, operator: Operator, language: str) -> None
         address=operator.email,
         template="invite_operator",
         language=language,
-        variables={"code": code, "role": operator.role, "hours": ttl_s // 3600},
+        variables={"code": code, "hours": ttl_s // 3600},
         dedupe_key=f"invitation:{_hash(code).hex()}",
         expires_at_ms=call.app.now_ms() + ttl_s * 1000,
     )

@@ -1,0 +1,87 @@
+"""Every query carries the program: those that do not are named here, each with its reason."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import asyncpg
+
+from deploy.local.postgres import DatabaseUrls
+from tests import statements
+
+OWNED: Final = """
+SELECT DISTINCT table_name FROM information_schema.columns
+ WHERE table_schema = 'public' AND column_name = 'program_id'
+"""
+TABLE: Final = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(?:ONLY\s+)?(\w+)")
+CARRIES: Final = re.compile(
+    r"program_id\s*(?:=|IS NOT DISTINCT FROM)|\(program_id|INTO \w+\s+\([^)]*\bprogram_id\b"
+)
+
+#: Work on the whole installation, which no request asks for.
+OF_THE_INSTALLATION: Final = {
+    *("db.audit_chain", "db.caps", "db.flush", "db.ledger", "db.rebuild", "db.reconcile"),
+    *("db.recovery", "db.resealing", "db.retention"),
+}
+#: A person's own things, found by the person's id, which a sign-in has proved.
+OF_A_PERSON: Final = {
+    *("db.codes", "db.credentials", "db.identities", "db.mfa", "db.registrations"),
+    *("db.sessions", "db.signups"),
+}
+REASONS: Final[dict[tuple[str, str], str]] = {
+    ("db.api_keys", "COUNT_USE"): "the keys have proved themselves",
+    ("db.api_keys", "FIND"): "tells which program a key belongs to",
+    ("db.break_glass", "END"): "platform only",
+    ("db.break_glass", "PAGE"): "platform only",
+    ("db.deliveries", "LOAD"): "a task's, by the id that a program's own row named",
+    ("db.deliveries", "RECORD"): "of a delivery that is locked",
+    ("db.deliveries", "REPLAY_MANY"): "of an endpoint that was read with its program",
+    ("db.links", "ALL"): "publishes all links",
+    ("db.links", "COUNT"): "counts all links",
+    ("db.links", "DRAW_VERSIONS"): "of rows that are locked",
+    ("db.links", "SELECT_BY_SLUG"): "a slug belongs to one link of the installation",
+    ("db.links", "TAKEN_SLUGS"): "a slug belongs to one link of the installation",
+    ("db.links", "UPDATE"): "of a row that is locked",
+    ("db.members", "UPDATE"): "of a row that is locked",
+    ("db.notifications", "BEGIN"): "a task's, by the id that a program's own row named",
+    ("db.notifications", "LOAD"): "a task's, by the id that a program's own row named",
+    ("db.notifications", "RECORD"): "of a row that is under way",
+    ("db.operators", "FIND"): "a mail address belongs to one operator of the installation",
+    ("db.stats", "SETTLED"): "of a link that was read with its program",
+    ("db.webhooks", "DISABLE"): "of a delivery that is locked",
+    ("db.webhooks", "UPDATE"): "of a row that is locked",
+    ("db.webhooks", "WANTED"): "of all programs, for the flusher",
+}
+
+
+def is_excused(module: str, name: str) -> bool:
+    return (
+        module in OF_THE_INSTALLATION | OF_A_PERSON
+        or name == "DELETE_OLD"
+        or (module, name) in REASONS
+    )
+
+
+async def loose(url: str) -> set[statements.Place]:
+    """The statements on rows of programs that do not carry the program."""
+    db = await asyncpg.connect(url)
+    owned = {row["table_name"] for row in await db.fetch(OWNED)}
+    await db.close()
+    assert {"member", "link", "api_key", "session"} <= owned
+    return {
+        place
+        for place, sql in statements.found().items()
+        if owned & set(TABLE.findall(sql)) and not CARRIES.search(sql)
+    }
+
+
+async def test_every_statement_on_a_programs_rows_carries_the_program(
+    database: DatabaseUrls,
+) -> None:
+    found = await loose(database.migrate)
+    assert sorted(place for place in found if not is_excused(*place)) == []
+
+
+async def test_every_excuse_is_needed(database: DatabaseUrls) -> None:
+    assert sorted(set(REASONS) - await loose(database.migrate)) == []
