@@ -137,6 +137,7 @@ async def change_password(call: Call) -> web.Response:
         if not await credentials.change(db, known, new_hash):
             raise errors.SignInRefused
         ended = await sessions.revoke_all(db, caller.subject, app.lifetimes, but=caller.session_id)
+        await auditing.record(call, db, "password.change", caller.subject)
     await signin.end(app, ended)
     return web.Response(status=204)
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from core import errors
 from gateway import (
+    aliases,
     audits,
     awards,
     break_glass,
@@ -65,12 +66,13 @@ def document() -> bytes:
 
 def _with_store_errors(route: Route) -> Route:
     """Whatever needs a credential also needs PostgreSQL or Redis, either of which may be away."""
-    if route.scope is None:
-        return route
-    away: tuple[type[errors.StampgateError], ...] = (errors.Unavailable,)
-    if route.method != "GET":
+    away: tuple[type[errors.StampgateError], ...] = ()
+    if route.scope is not None:
+        away = (errors.Unavailable,)
+    if route.scope is not None and route.method != "GET":
         away = (*away, errors.OutcomeUnknown)
-    return msgspec.structs.replace(route, errors=(*route.errors, *away))
+    # Lists of errors are put together of lists, and overlap.
+    return msgspec.structs.replace(route, errors=tuple(dict.fromkeys((*route.errors, *away))))
 
 
 OPENAPI: Final = Route(
@@ -120,6 +122,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *break_glass.ROUTES,
             *privacy.ROUTES,
             *consents.ROUTES,
+            *aliases.ROUTES,
         ),
     )
 )

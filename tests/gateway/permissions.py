@@ -136,6 +136,24 @@ read_limits | any | member staff owner admin app
 open_break_glass | platform:admin | admin
 list_break_glass | platform:admin | admin
 end_break_glass | platform:admin | admin
+live_alias_1 | - | anyone
+log_in_alias_2 | - | anyone
+refresh_alias_3 | - | anyone
+log_out_alias_4 | me self | member staff owner admin
+send_code_alias_5 | - | anyone
+sign_in_with_code_alias_6 | - | anyone
+log_in_alias_7 | - | anyone
+get_me_alias_8 | me self | member staff owner admin
+change_me_alias_9 | me self | member staff owner admin
+list_merchants_alias_10 | programs:read | staff owner admin app
+create_merchant_alias_11 | programs:write | owner admin app
+get_merchant_alias_12 | programs:read | staff owner admin app
+get_member_alias_13 | members:read | staff owner app
+list_clicks_alias_14 | clicks:read | staff owner app
+get_click_alias_15 | clicks:read | staff owner app
+list_customers | members:read | staff owner app
+create_customer | members:write | staff owner app
+get_customer | members:read | staff owner app
 export_member | privacy:write | owner app
 list_exports | privacy:read | owner app
 get_export | privacy:read | owner app

@@ -132,9 +132,18 @@ def caller(asking: Asking, base: Client) -> Client:
     return Client(base.session, base.url, headers)
 
 
+def own_program(client: Client) -> str:
+    """The program that a caller names, or belongs to; for a stranger one that nobody has."""
+    if "Stampgate-Program" in client.headers:
+        return client.headers["Stampgate-Program"]
+    return program(client) if client.headers else NOBODYS
+
+
 async def ask(client: Client, route: Route) -> Answer:
-    """Ask with an empty body, and ids that nobody has."""
-    path = route.path
+    """Ask with an empty body, and ids that nobody has, but for the caller's own program where a
+    path of the original designs names it.
+    """
+    path = route.path.replace("{business_id}", own_program(client))
     for name in route.parameters:
         path = path.replace(f"{{{name}}}", NOBODYS)
     body: object = None if route.method == "GET" else {}

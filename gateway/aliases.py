@@ -1,0 +1,103 @@
+"""Paths of the original designs, for routes that are here under another name: the same handlers.
+
+An app that was written to one of those designs keeps its paths; new apps use those under `/v1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from core import errors
+from gateway import (
+    clicks,
+    codes,
+    logins,
+    me,
+    members,
+    merchants,
+    operations,
+    sessions,
+)
+from gateway.app import Call
+from web.routing import Route
+
+# Method, the original path, and the name of the route that it stands for.
+PATHS: Final = (
+    ("GET", "/api/health", "live"),
+    ("POST", "/auth/login", "log_in"),
+    ("POST", "/auth/refresh", "refresh"),
+    ("POST", "/auth/logout", "log_out"),
+    ("POST", "/auth/otp/send", "send_code"),
+    ("POST", "/auth/otp/verify", "sign_in_with_code"),
+    ("POST", "/api/v1/auth/login", "log_in"),
+    ("GET", "/profile", "get_me"),
+    ("PATCH", "/profile", "change_me"),
+    ("GET", "/merchants", "list_merchants"),
+    ("POST", "/merchants", "create_merchant"),
+    ("GET", "/merchants/{merchant_id}", "get_merchant"),
+    ("GET", "/customers/{member_id}", "get_member"),
+    ("GET", "/trackingsessions", "list_clicks"),
+    ("GET", "/trackingsessions/{click_id}", "get_click"),
+)
+BUSINESS: Final = "/api/v1/businesses/{business_id}/customers"
+
+
+async def list_customers(call: Call) -> web.Response:
+    """The members of the program that the path names."""
+    return await members.list_all(_own(call))
+
+
+async def create_customer(call: Call) -> web.Response:
+    """Store a member of the program that the path names."""
+    return await members.create(_own(call))
+
+
+async def get_customer(call: Call) -> web.Response:
+    """One member of the program that the path names."""
+    return await members.get(_own(call))
+
+
+def _own(call: Call) -> Call:
+    """The same; Forbidden when the path names another program than the credential."""
+    if call.params["business_id"] != call.principal.program_id:
+        raise errors.Forbidden("The credential belongs to another program.")
+    return call
+
+
+def _alias(routes: Iterable[Route], method: str, path: str, name: str, number: int) -> Route:
+    route = next(one for one in routes if one.name == name)
+    assert route.method == method
+    return msgspec.structs.replace(
+        route,
+        path=path,
+        name=f"{name}_alias_{number}",
+        summary=f"As {route.method} {route.path}",
+    )
+
+
+def _of_business(name: str, path: str, new_name: str, handler: object) -> Route:
+    route = next(one for one in members.ROUTES if one.name == name)
+    return msgspec.structs.replace(
+        route,
+        path=path,
+        name=new_name,
+        summary=f"As {route.method} {route.path}",
+        handler=handler,
+        errors=(*route.errors, errors.Forbidden),
+    )
+
+
+_KNOWN: Final = (
+    *(*operations.ROUTES, *logins.ROUTES, *sessions.ROUTES, *me.ROUTES, *codes.ROUTES),
+    *(*members.ROUTES, *merchants.ROUTES, *clicks.ROUTES),
+)
+ROUTES: tuple[Route, ...] = (
+    *(_alias(_KNOWN, *one, number) for number, one in enumerate(PATHS, 1)),
+    _of_business("list_members", BUSINESS, "list_customers", list_customers),
+    _of_business("create_member", BUSINESS, "create_customer", create_customer),
+    _of_business("get_member", BUSINESS + "/{member_id}", "get_customer", get_customer),
+)
