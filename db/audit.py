@@ -56,13 +56,6 @@ SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, 
  WHERE program_id = $1 AND id > $2 AND at >= $3 AND at < $4
  ORDER BY id LIMIT $5
 """
-ABOUT: Final = """
-SELECT id, at, program_id, actor, actor_role, action, object_id, before, after, address,
-       request_id, key AS proven_with, proof, position, digest
-  FROM audit_entry
- WHERE program_id = $1 AND (object_id = $2 OR actor = $2) AND id > $3
- ORDER BY id LIMIT $4
-"""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,13 +166,6 @@ async def following(
 ) -> list[Written]:
     """Up to `limit` entries of the program beyond the id `after`, the oldest first."""
     return [_written(row) for row in await db.fetch(FOLLOWING, program_id, after, *span, limit)]
-
-
-async def about(
-    db: Db, program_id: str, subject_id: str, *, after: str, limit: int
-) -> list[Written]:
-    """Up to `limit` entries of what the subject did and what was done to it, the oldest first."""
-    return [_written(row) for row in await db.fetch(ABOUT, program_id, subject_id, after, limit)]
 
 
 def _json(values: Mapping[str, object] | None) -> str | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import time
+from pathlib import Path
 
 import asyncpg
 import msgspec
 
+from core import keyring
 from core.settings import Settings
-from db import dead_letters
+from db import audit, dead_letters
 from deploy.commands.arguments import Commands
 
 PAGE = 200
@@ -56,11 +59,13 @@ async def replay(settings: Settings, arguments: argparse.Namespace) -> int:
     """Back into the outbox."""
     db = await asyncpg.connect(settings.database_url)
     try:
-        if arguments.id is None:
-            print(f"{await dead_letters.replay_all(db)} sent again")
-        else:
-            letter = await dead_letters.replay(db, arguments.id)
-            print(f"{letter.id} sent again")
+        async with db.transaction():
+            if arguments.id is None:
+                said = f"{await dead_letters.replay_all(db)} sent again"
+            else:
+                said = f"{(await dead_letters.replay(db, arguments.id)).id} sent again"
+            await _record(settings, db, "dead_letter.replay", str(arguments.id or "all"))
+        print(said)
     finally:
         await db.close()
     return 0
@@ -70,8 +75,25 @@ async def discard(settings: Settings, arguments: argparse.Namespace) -> int:
     """Gone for good."""
     db = await asyncpg.connect(settings.database_url)
     try:
-        await dead_letters.discard(db, arguments.id)
+        async with db.transaction():
+            await dead_letters.discard(db, arguments.id)
+            await _record(settings, db, "dead_letter.discard", str(arguments.id))
     finally:
         await db.close()
     print(f"{arguments.id} struck off")
     return 0
+
+
+async def _record(
+    settings: Settings, db: asyncpg.Connection[asyncpg.Record], action: str, object_id: str
+) -> None:
+    """Write into the audit log of the installation what the command does."""
+    entry = audit.Entry(
+        program_id=None,
+        actor="command",
+        actor_role="admin",
+        action=action,
+        object_id=object_id,
+        at_ms=time.time_ns() // 1_000_000,
+    )
+    await audit.add(db, keyring.parse(Path(settings.keyring_file).read_bytes()), entry)

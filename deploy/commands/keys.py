@@ -11,7 +11,7 @@ import asyncpg
 
 from core import errors, ids, keyring, tokens
 from core.settings import Settings
-from db import resealing
+from db import audit_chain, resealing
 from deploy.commands.arguments import Commands, Progress, duration_s
 from deploy.local import files
 
@@ -147,8 +147,13 @@ async def _check_unused(settings: Settings, ring: keyring.KeyRing, key: str) -> 
     try:
         known = [*await resealing.used(db), await resealing.hashed(db, ring)]
         uses = [use for use in known if use.key == key and use.how_many]
+        seals_audit_log = await audit_chain.uses(db, key)
     finally:
         await db.close()
+    if seals_audit_log:
+        raise errors.BadKeyRing(
+            f"field key {key} still seals the audit log; `python -m workers` changes that soon"
+        )
     if uses:
         places = ", ".join(f"{use.how_many:,} of {use.place}" for use in uses)
         raise errors.BadKeyRing(

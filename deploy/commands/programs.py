@@ -18,6 +18,7 @@ import msgspec
 from core import errors, ids, keyring, programs, tokens
 from core.http import HttpRequest, HttpResponse, OutboundError
 from core.settings import Settings
+from db import audit
 from db import programs as stored
 from deploy.commands.arguments import Commands, Progress
 from web.outbound import Outbound
@@ -57,17 +58,24 @@ async def create_program(settings: Settings, arguments: argparse.Namespace) -> i
         programs.zone(arguments.time_zone)
     except (ValueError, OSError, KeyError) as error:
         raise errors.InvalidRequest(f"there is no time zone {arguments.time_zone!r}") from error
-    program_id = ids.new("program", time.time_ns() // 1_000_000, os.urandom(ids.ENTROPY_BYTES))
+    now_ms = time.time_ns() // 1_000_000
+    program_id = ids.new("program", now_ms, os.urandom(ids.ENTROPY_BYTES))
+    ring = keyring.parse(Path(settings.keyring_file).read_bytes())
+    new = {name: getattr(arguments, name) for name in ("name", "currency", "time_zone")}
+    entry = audit.Entry(
+        program_id=program_id,
+        actor="command",
+        actor_role="admin",
+        action="program.create",
+        object_id=program_id,
+        after=new,
+        at_ms=now_ms,
+    )
     db = await asyncpg.connect(settings.database_url)
     try:
-        await stored.add(
-            db,
-            program_id,
-            name=arguments.name,
-            currency=arguments.currency,
-            time_zone=arguments.time_zone,
-            settings=programs.ProgramSettings(),
-        )
+        async with db.transaction():
+            await stored.add(db, program_id, settings=programs.ProgramSettings(), **new)
+            await audit.add(db, ring, entry)
     finally:
         await db.close()
     print(program_id)
