@@ -34,6 +34,7 @@ from core.errors import (
 )
 from web.problem import JSON, PROBLEM_JSON, Problem
 from web.routing import Route
+from web.server import HeadTooLarge
 
 Document = dict[str, Any]
 
@@ -86,7 +87,7 @@ def document(routes: Sequence[Route], title: str, version: str) -> Document:
 
 def errors_of(route: Route) -> list[type[StampgateError]]:
     """The errors that the route names, and those that follow from what it takes."""
-    found = [*route.errors]
+    found = [*route.errors, HeadTooLarge]
     if route.body is not None:
         found += [BodyTooLarge, InvalidRequest]
     if _has_json_body(route):

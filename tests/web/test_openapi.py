@@ -111,6 +111,7 @@ def test_errors_are_listed_by_status_and_code(document: Any) -> None:
         "413": ["body_too_large"],
         "422": ["idempotency_key_reused", "invalid_request"],
         "429": ["rate_limited"],
+        "431": ["head_too_large"],
     }
     problem = responses["404"]["content"]["application/problem+json"]["schema"]
     assert problem == {"$ref": "#/components/schemas/Problem"}
