@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiohttp
 import pytest
 
@@ -15,6 +17,7 @@ from tests.gateway.social.conftest import (
     listed,
     subject_of,
 )
+from tests.gateway.test_mfa import Phone
 from tests.providers.google import Google
 from tests.providers.server import Server
 
@@ -153,3 +156,20 @@ async def test_a_refresh_token_of_the_provider_is_kept_sealed(
     assert row is not None
     assert row["refresh_token"] is not None
     assert refresh_token not in str(dict(row))
+
+
+async def test_a_member_with_an_authenticator_app_is_asked_for_its_code(
+    begin: Begin, gateway: tuple[Any, str]
+) -> None:
+    member = await begin().member()
+    enrolled = (await member.post("/v1/auth/mfa/totp/enroll", None)).body
+    phone = Phone(gateway[0], enrolled["secret"])
+    confirmed = await member.post("/v1/auth/mfa/totp/verify", {"code": phone.code(-1)})
+    assert confirmed.status == 200
+    attempt = begin()
+    asked = await attempt.redeem(await attempt.code())
+    assert (asked.status, asked.body["outcome"]) == (200, "second_factor")
+    assert "access_token" not in asked.body
+    body = {"mfa_token": asked.body["mfa_token"], "code": phone.code()}
+    granted = await member.post("/v1/auth/mfa", body, Authorization=None)
+    assert (granted.status, granted.body["outcome"]) == (200, "granted")
