@@ -55,9 +55,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Brought(msgspec.Struct, frozen=True, kw_only=True):
     """What the browser brings from the provider, which may add words of its own."""
 
-    state: Annotated[str, Meta(min_length=1, max_length=128)]
-    code: Annotated[str, Meta(max_length=4096)] = ""
-    error: Annotated[str, Meta(max_length=256)] = ""
+    state: Annotated[str, Meta(max_length=128, pattern=r"^[!-~]+$(?!\n)")]
+    # Fits the head of a request, also when every character is percent-encoded.
+    code: Annotated[str, Meta(max_length=2048, pattern=r"^[!-~]*$(?!\n)")] = ""
+    error: Annotated[str, Meta(max_length=256, pattern=r"^[ -~]*$(?!\n)")] = ""
 
 
 class Redeem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

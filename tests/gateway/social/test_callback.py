@@ -35,7 +35,7 @@ async def test_a_state_that_was_not_begun_is_refused(
     begin: Begin, browser: Browser, google: Google
 ) -> None:
     url = await begin().to_callback()
-    for state in (flow.secret(b"x" * 32), "x", "é", "x" * 128):
+    for state in (flow.secret(b"x" * 32), "x", "x" * 128):
         went = await browser.go(with_values(url, state=state))
         assert (went.status, went.code, went.location) == (400, "sign_in_state_invalid", "")
     assert google.token_path not in google.asked
@@ -43,7 +43,7 @@ async def test_a_state_that_was_not_begun_is_refused(
 
 async def test_a_state_that_can_be_none_is_refused(begin: Begin, browser: Browser) -> None:
     url = await begin().to_callback()
-    for state in (None, "", "x" * 129):
+    for state in (None, "", "é", "x" * 129):
         went = await browser.go(with_values(url, state=state))
         assert (went.status, went.code, went.location) == (422, "invalid_request", "")
 
