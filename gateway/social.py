@@ -56,8 +56,8 @@ class Brought(msgspec.Struct, frozen=True, kw_only=True):
     """What the browser brings from the provider, which may add words of its own."""
 
     state: Annotated[str, Meta(max_length=128, pattern=r"^[!-~]+$(?!\n)")]
-    # Fits the head of a request, also when every character is percent-encoded.
-    code: Annotated[str, Meta(max_length=2048, pattern=r"^[!-~]*$(?!\n)")] = ""
+    # As long as the head of a request lets it be: providers name no bound.
+    code: Annotated[str, Meta(pattern=r"^[!-~]*$(?!\n)")] = ""
     error: Annotated[str, Meta(max_length=256, pattern=r"^[ -~]*$(?!\n)")] = ""
 
 
