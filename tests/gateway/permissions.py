@@ -136,6 +136,22 @@ read_limits | any | member staff owner admin app
 open_break_glass | platform:admin | admin
 list_break_glass | platform:admin | admin
 end_break_glass | platform:admin | admin
+export_member | privacy:write | owner app
+list_exports | privacy:read | owner app
+get_export | privacy:read | owner app
+erase_member | privacy:write | owner app
+list_erasures | privacy:read | owner app
+get_erasure | privacy:read | owner app
+export_me | me | member
+get_my_export | me | member
+erase_me | me | member
+download_file | - | anyone
+list_member_consents | privacy:read | owner app
+list_member_consent_history | privacy:read | owner app
+record_member_consent | privacy:write | owner app
+list_my_consents | me | member
+list_my_consent_history | me | member
+record_my_consent | me | member
 live_alias_1 | - | anyone
 log_in_alias_2 | - | anyone
 refresh_alias_3 | - | anyone
@@ -154,22 +170,6 @@ get_click_alias_15 | clicks:read | staff owner app
 list_customers | members:read | staff owner app
 create_customer | members:write | staff owner app
 get_customer | members:read | staff owner app
-export_member | privacy:write | owner app
-list_exports | privacy:read | owner app
-get_export | privacy:read | owner app
-erase_member | privacy:write | owner app
-list_erasures | privacy:read | owner app
-get_erasure | privacy:read | owner app
-export_me | me | member
-get_my_export | me | member
-erase_me | me | member
-download_file | - | anyone
-list_member_consents | privacy:read | owner app
-list_member_consent_history | privacy:read | owner app
-record_member_consent | privacy:write | owner app
-list_my_consents | me | member
-list_my_consent_history | me | member
-record_my_consent | me | member
 """
 
 
