@@ -192,7 +192,7 @@ CONTROLS = (
     Control(
         "idempotency marker",
         asked_again,
-        Patch("db/lua/points_commit.lua", "if answered then", "if false then"),
+        Patch("db/lua/points_commit.lua", "if not first then", "if true then"),
         "stored 2 times",
     ),
 )
