@@ -80,7 +80,9 @@ def before(path: str, text: str, indent: int) -> Patch:
 POINTS = (
     Point(
         "gateway-before-script",
-        before("gateway/awards.py", "new = problem.decode(decoder, await read(call))", 4),
+        before(
+            "gateway/awards.py", "new = problem.decode(decoder, await read(call), quotes=quotes)", 4
+        ),
         nothing,
     ),
     Point(
@@ -90,7 +92,7 @@ POINTS = (
     ),
     Point(
         "gateway-between-script-and-fast-answer",
-        before("gateway/hot.py", "self._accept(order, ask, outcome.decision())", 12),
+        before("gateway/hot.py", "self._accept(order, outcome.decision())", 12),
         nothing,
     ),
     Point(
