@@ -29,7 +29,7 @@ from db.pg import Db
 from db.sign_ins import Begun, Proof
 from gateway import auditing, signin
 from gateway.app import App, Call, read_as
-from gateway.signin import Grant, Subject
+from gateway.signin import SignIn, Subject
 from web import problem
 from web.routing import Route
 
@@ -153,8 +153,8 @@ async def redeem(call: Call) -> web.Response:
             await app.points.open_accounts(program_id, [signed_in.member_id])
         await _record(call, db, proof, signed_in)
         subject = Subject(signed_in.member_id, is_member=True, method="social")
-        grant = await signin.grant(call, db, subject)
-    return problem.reply(grant, headers=signin.FRESH)
+        answer = await signin.admit(call, db, subject)
+    return problem.reply(answer, headers=signin.FRESH)
 
 
 async def proved(app: App, body: Redeem, program_id: str) -> Proof:
@@ -292,7 +292,7 @@ ROUTES: tuple[Route, ...] = (
         name="redeem_provider_sign_in",
         summary="Sign in with the code that the browser brought, to the program of the header",
         body=Redeem,
-        reply=Grant,
+        reply=SignIn,
         errors=(
             *signin.ERRORS,
             *signin.PROGRAM_ERRORS,
