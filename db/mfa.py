@@ -56,7 +56,7 @@ SELECT enabled_at, (SELECT count(*) FROM recovery_code
   FROM totp WHERE subject_id = $1 AND enabled_at IS NOT NULL
 """
 # The recovery codes go with it.
-DELETE: Final = "DELETE FROM totp WHERE subject_id = $1"
+DELETE: Final = "DELETE FROM totp WHERE subject_id = $1 RETURNING enabled_at IS NOT NULL"
 DELETE_RECOVERY: Final = "DELETE FROM recovery_code WHERE subject_id = $1"
 INSERT_RECOVERY: Final = """
 INSERT INTO recovery_code (subject_id, code_hash) SELECT $1, unnest($2::bytea[])
@@ -144,10 +144,13 @@ async def check(db: Db, ring: KeyRing, subject_id: str, text: str, now_ms: int) 
     return await db.fetchval(USE_RECOVERY, subject_id, digests, now_ms) is not None
 
 
-async def disable(db: Db, subject_id: str) -> None:
-    """Ask for no second factor any more, and forget sign-ins that wait for it."""
-    await db.execute(DELETE, subject_id)
+async def disable(db: Db, subject_id: str) -> bool:
+    """Ask for no second factor any more, and forget sign-ins that wait for it; whether one was
+    asked for.
+    """
+    was_enabled = await db.fetchval(DELETE, subject_id)
     await db.execute(DELETE_CHALLENGES, subject_id)
+    return bool(was_enabled)
 
 
 async def renew_recovery_codes(db: Db, ring: KeyRing, subject_id: str) -> list[str]:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from core import errors, ids, totp
 from core.codes import Code
-from db import mfa, programs
+from db import members, mfa, operators, programs
 from db.mfa import Status
 from db.pg import Db
 from gateway import auditing, notices, signin
@@ -161,6 +161,33 @@ async def renew_recovery_codes(call: Call) -> web.Response:
     return problem.reply(RecoveryCodes(made), headers=signin.FRESH)
 
 
+async def take_from_member(call: Call) -> web.Response:
+    """Let a member who has lost app and recovery codes sign in without them."""
+    member_id, program_id = call.params["member_id"], call.principal.program_id
+    async with call.app.transaction() as db:
+        if not await members.exists(db, program_id, member_id):
+            raise errors.MemberNotFound
+        await _take(call, db, member_id, program_id)
+    return web.Response(status=204)
+
+
+async def take_from_operator(call: Call) -> web.Response:
+    """The same for a colleague."""
+    operator_id, program_id = call.params["operator_id"], call.principal.named_program
+    if operator_id == call.principal.subject:
+        raise errors.Conflict("One's own app is taken away with one of its codes.")
+    async with call.app.transaction() as db:
+        await operators.get(db, call.app.ring, program_id, operator_id)
+        await _take(call, db, operator_id, program_id)
+    return web.Response(status=204)
+
+
+async def _take(call: Call, db: Db, subject_id: str, program_id: str | None) -> None:
+    if await mfa.disable(db, subject_id):
+        await auditing.record(call, db, "second_factor.reset", subject_id, program_id=program_id)
+        await notices.send(call, db, subject_id, program_id, "second_factor_off")
+
+
 async def _note(call: Call, db: Db, action: str, template: str) -> None:
     """Write what the caller did into the audit log, and tell the caller's mailbox."""
     subject_id, program_id = call.principal.subject, signin.own_program(call)
@@ -245,5 +272,25 @@ ROUTES: tuple[Route, ...] = (
         is_secret=True,
         repeats="Newer codes replace them; whoever lost the answer asks again.",
         errors=WRONG,
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/members/{member_id}/mfa/totp",
+        handler=take_from_member,
+        name="reset_member_totp",
+        summary="Let a member who has lost app and recovery codes sign in without them",
+        scope="members:write",
+        status=204,
+        errors=(errors.MemberNotFound,),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/operators/{operator_id}/mfa/totp",
+        handler=take_from_operator,
+        name="reset_operator_totp",
+        summary="Let an operator who has lost app and recovery codes sign in without them",
+        scope="operators:write",
+        status=204,
+        errors=(errors.OperatorNotFound, errors.Conflict),
     ),
 )

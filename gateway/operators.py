@@ -17,7 +17,7 @@ from core import contacts, errors, passwords, tokens
 from core.contacts import Email
 from core.links import Line
 from core.roles import SCOPES_OF
-from db import credentials, notifications, operators, sessions
+from db import codes, credentials, mfa, notifications, operators, sessions
 from db.notifications import New
 from db.operators import Operator, OperatorRole, State
 from db.pg import Db
@@ -182,6 +182,8 @@ async def delete(call: Call) -> web.Response:
     async with app.transaction() as db:
         await operators.delete(db, call.principal.named_program, operator_id)
         await credentials.delete(db, operator_id)
+        await mfa.disable(db, operator_id)
+        await codes.forget(db, operator_id)
         ended = await sessions.revoke_all(db, operator_id, app.lifetimes)
         await auditing.record(call, db, "operator.delete", operator_id)
     await signin.end(app, ended)

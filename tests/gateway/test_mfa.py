@@ -333,6 +333,43 @@ async def test_a_suspended_operator_completes_no_sign_in(
     assert refusal(refused) == (401, "sign_in_refused")
 
 
+async def test_staff_help_a_member_who_has_lost_everything(
+    client: Client,
+    other: Client,
+    app: App,
+    me: Client,
+    program_id: str,
+    enrolled: tuple[Phone, list[str]],
+) -> None:
+    path = f"/v1/members/{(await me.get('/v1/me')).body['id']}/mfa/totp"
+    assert refusal(await other.delete(path)) == (404, "member_not_found")
+    assert refusal(await me.delete(path)) == (403, "insufficient_scope")
+    assert (await people.log_in(client, program_id)).body["outcome"] == "second_factor"
+    assert (await client.delete(path)).status == 204
+    assert (await people.log_in(client, program_id)).body["outcome"] == "granted"
+    told = [letter.template for letter in await postbox.letters(app)]
+    assert told == ["second_factor_on", "second_factor_off"]
+    # Again it changes nothing, and nobody is told.
+    assert (await client.delete(path)).status == 204
+    assert len(await postbox.letters(app)) == 2
+
+
+async def test_operators_help_each_other_but_not_themselves(
+    client: Client, other: Client, app: App, program_id: str
+) -> None:
+    operator_id = await people.operator(app, program_id=program_id)
+    operator = people.holding(client, (await people.log_in_operator(client)).body)
+    begun = await operator.post("/v1/auth/mfa/totp/enroll", None)
+    phone = Phone(app, begun.body["secret"])
+    await operator.post("/v1/auth/mfa/totp/verify", {"code": phone.code(-1)})
+    path = f"/v1/operators/{operator_id}/mfa/totp"
+    assert refusal(await operator.delete(path)) == (409, "conflict")
+    assert refusal(await other.delete(path)) == (404, "operator_not_found")
+    assert (await people.log_in_operator(client)).body["outcome"] == "second_factor"
+    assert (await client.delete(path)).status == 204
+    assert (await people.log_in_operator(client)).body["outcome"] == "granted"
+
+
 async def test_an_app_token_has_no_second_factor(client: Client) -> None:
     for answer in (
         await client.get("/v1/auth/mfa"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
+import pyotp
 import pytest
 
 from core.providers.social import flow
@@ -49,6 +50,18 @@ async def test_an_answer_with_tokens_is_kept_by_nobody(begin: Begin) -> None:
     answer = await attempt.redeem(await attempt.code())
     assert answer.headers["Cache-Control"] == "no-store"
     assert set(answer.body) >= {"access_token", "refresh_token", "token_type", "expires_in"}
+
+
+async def test_who_has_an_authenticator_app_does_not_get_past_it(begin: Begin) -> None:
+    member = await begin().member()
+    secret = (await member.post("/v1/auth/mfa/totp/enroll", None)).body["secret"]
+    code = pyotp.TOTP(secret).now()
+    assert (await member.post("/v1/auth/mfa/totp/verify", {"code": code})).status == 200
+    attempt = begin()
+    answer = await attempt.redeem(await attempt.code())
+    assert answer.status == 200
+    assert answer.body["outcome"] == "second_factor"
+    assert "access_token" not in answer.body
 
 
 async def test_our_code_is_good_once(begin: Begin) -> None:
