@@ -20,7 +20,10 @@ from web.routing import Route
 SHOP: Final = "https://shop.example.com/"
 WEEK: Final = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 #: Bodies of routes that refuse an empty one before they look for the id.
-BODIES: Final[dict[str, object]] = {"replay_webhook_endpoint": WEEK}
+BODIES: Final[dict[str, object]] = {
+    "replay_webhook_endpoint": WEEK,
+    "record_member_consent": {"is_given": True},
+}
 #: Names in paths that are no ids of a program's things.
 NO_IDS: Final = {"provider", "purpose", "channel", "language", "name", "kind"}
 _numbers: Final = itertools.count()
