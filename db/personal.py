@@ -83,7 +83,7 @@ SELECT id, user_agent, address, created_at, last_used_at, expires_at, revoked_at
 """
 ERASE_SESSIONS: Final = "DELETE FROM session WHERE program_id = $1 AND subject_id = $2"
 EXPORT_REGISTRATIONS: Final = """
-SELECT channel, name, expires_at FROM registration
+SELECT channel, name, member_id AS sealed_for, expires_at FROM registration
  WHERE program_id = $1 AND member_id = $2 ORDER BY expires_at
 """
 ERASE_REGISTRATIONS: Final = "DELETE FROM registration WHERE program_id = $1 AND member_id = $2"
@@ -159,6 +159,7 @@ TABLES: Final = (
         EXPORT_REGISTRATIONS,
         ERASE_REGISTRATIONS,
         "It waits for proof, and its contact is not the member's before that.",
+        sealed={"name": "registration.name"},
     ),
     Table(
         "identity",

@@ -116,3 +116,12 @@ async def test_an_exported_table_opens_what_is_sealed_in_it(
         shown = {f"{table.name}.{column}" for column in table.sealed}
         assert shown <= mine
         assert shown == mine or table.why
+
+
+async def test_no_exporter_shows_bytes_that_it_does_not_open(database: DatabaseUrls) -> None:
+    db = await asyncpg.connect(database.migrate)
+    for table in personal.EXPORTED:
+        assert table.export is not None
+        shown = (await db.prepare(table.export)).get_attributes()
+        assert {one.name for one in shown if one.type.name == "bytea"} == set(table.sealed)
+    await db.close()

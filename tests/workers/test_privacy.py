@@ -45,9 +45,24 @@ INSERT INTO session (id, program_id, subject_id, role, has_second_factor, family
 VALUES ($1, $2, $3, 'member', false, '', '', 'Lynx', now() + interval '1 day')
 """
 REGISTRATION = """
-INSERT INTO registration (hash, program_id, member_id, channel, contact, contact_hash,
-                          password_hash, expires_at)
-VALUES ($1::text::bytea, $2, $1, 'email', $3, '', '', now() + interval '1 day')
+INSERT INTO registration (hash, program_id, member_id, channel, contact, name, password_hash,
+                          expires_at)
+VALUES ($1::text::bytea, $2, $1, 'email', $3, $4, '', now() + interval '1 day')
+"""
+IDENTITY = """
+INSERT INTO identity (id, program_id, member_id, provider, subject, subject_hash)
+VALUES ('idn_' || $1, $2, $1, 'google', $3, $1::text::bytea)
+"""
+CODE = """
+INSERT INTO one_time_code (id, program_id, purpose, channel, language, contact_hash, subject_id,
+                           asked_at)
+VALUES ('otc_' || $1, $2, 'sign_in', 'email', 'en', '', $1, now())
+"""
+TOTP = "INSERT INTO totp (subject_id, program_id, secret) VALUES ($1, $2, $3)"
+RECOVERY = "INSERT INTO recovery_code (subject_id, code_hash) VALUES ($1, '')"
+CHALLENGE = """
+INSERT INTO mfa_challenge (token_hash, program_id, subject_id, created_at)
+VALUES ($1::text::bytea, $2, $1, now())
 """
 
 
@@ -84,7 +99,14 @@ async def member(db: pg.Db) -> str:
         await click(db, member_id)
         await db.execute(SESSION, f"ses_{member_id}", PROGRAM, member_id)
         sealed = sealing.seal(RING, mail, "registration.contact", member_id)
-        await db.execute(REGISTRATION, member_id, PROGRAM, sealed)
+        alias = sealing.seal(RING, f"alias of {mail}", "registration.name", member_id)
+        await db.execute(REGISTRATION, member_id, PROGRAM, sealed, alias)
+        subject = sealing.seal(RING, f"at Google {mail}", "identity.subject", f"idn_{member_id}")
+        await db.execute(IDENTITY, member_id, PROGRAM, subject)
+        await db.execute(CODE, member_id, PROGRAM)
+        await db.execute(TOTP, member_id, PROGRAM, sealed)
+        await db.execute(RECOVERY, member_id)
+        await db.execute(CHALLENGE, member_id, PROGRAM)
     await db.execute("DELETE FROM outbox")
     return MEMBER
 
@@ -176,6 +198,8 @@ async def test_an_export_has_all_that_is_known_and_nothing_of_others(
         "name": NAMED[0],
         "attributes": {"city": "Pune"},
     }
+    assert said["data"]["registration"][0]["name"] == f"alias of {NAMED[1]}"
+    assert said["data"]["identity"][0]["subject"] == f"at Google {NAMED[1]}"
     assert said["data"]["click"][0]["parameters"] == {"sub1": "x"}
     stored = await exports.get(db, PROGRAM, "exp_1")
     assert (stored.state, stored.size_bytes) == ("done", len(text.encode()))
