@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -11,7 +10,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from core import errors, fields, ids
+from core import errors, ids
 from db import decisions, idempotency
 from db.pg import Db
 from gateway.app import Call
@@ -43,10 +42,7 @@ def checked_key(value: str) -> str:
 
 
 async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]]) -> web.Response:
-    """Do `work` in one transaction and answer what it returns; with a key, once for all repeats.
-
-    The answer is stored sealed: it may hold a secret, or name a person.
-    """
+    """Do `work` in one transaction and answer what it returns; with a key, once for all repeats."""
     key = key_of(call)
     if key is None:
         async with call.app.transaction() as db:
@@ -58,30 +54,12 @@ async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]])
         caller.named_program or "", caller.subject, key, call.route.name, digest
     )
     async with call.app.transaction() as db:
-        first = await idempotency.begin(db, scope)
+        first = await idempotency.begin(db, call.app.ring, scope)
         if first is not None:
-            stored = _unsealed(call, scope, first.body)
-            return problem.reply(msgspec.Raw(stored), first.status, REPLAYED)
-        made = msgspec.json.encode(await work(db))
-        kept = _sealed(call, scope, made)
-        await idempotency.finish(db, scope, idempotency.Answer(call.route.status, kept))
-    return problem.reply(msgspec.Raw(made), call.route.status)
-
-
-def _sealed(call: Call, scope: idempotency.Scope, answer: bytes) -> bytes:
-    nonce = os.urandom(fields.NONCE_BYTES)
-    return fields.seal(call.app.ring, answer.decode(), _context(scope), nonce)
-
-
-def _unsealed(call: Call, scope: idempotency.Scope, stored: bytes) -> bytes:
-    # Up to 0.1.0 answers were stored as they are, in JSON, which never begins like a sealed one.
-    if not fields.is_sealed(stored):
-        return stored
-    return fields.unseal(call.app.ring, stored, _context(scope)).encode()
-
-
-def _context(scope: idempotency.Scope) -> str:
-    return f"idempotency.answer:{scope.program_id}:{scope.caller}:{scope.key}"
+            return problem.reply(msgspec.Raw(first.body), first.status, REPLAYED)
+        answer = idempotency.Answer(call.route.status, msgspec.json.encode(await work(db)))
+        await idempotency.finish(db, call.app.ring, scope, answer)
+    return problem.reply(msgspec.Raw(answer.body), answer.status)
 
 
 def required_key(call: Call) -> str:

@@ -7,6 +7,7 @@ import pytest
 from core import errors
 from db import idempotency, pg
 from db.idempotency import Answer, Scope
+from tests.conftest import RING
 
 INSERT_OLD = """
 INSERT INTO idempotency (program_id, caller, key, route, body_hash, status, answer, created_at)
@@ -18,9 +19,9 @@ SCOPE = Scope("prg_x", "caller", "key", "create_link", b"hash")
 async def remember(db: pg.Db, scope: Scope) -> Answer | None:
     """What a repeated request is told; the first one is remembered."""
     async with db.transaction():
-        answer = await idempotency.begin(db, scope)
+        answer = await idempotency.begin(db, RING, scope)
         if answer is None:
-            await idempotency.finish(db, scope, Answer(201, b"{}"))
+            await idempotency.finish(db, RING, scope, Answer(201, b"{}"))
     return answer
 
 
@@ -49,8 +50,8 @@ async def test_another_body_or_route_is_refused(db: pg.Db) -> None:
 async def test_work_that_failed_leaves_no_answer(db: pg.Db) -> None:
     transaction = db.transaction()
     await transaction.start()
-    await idempotency.begin(db, SCOPE)
-    await idempotency.finish(db, SCOPE, Answer(201, b"{}"))
+    await idempotency.begin(db, RING, SCOPE)
+    await idempotency.finish(db, RING, SCOPE, Answer(201, b"{}"))
     await transaction.rollback()
     assert await remember(db, SCOPE) is None
 
@@ -60,7 +61,7 @@ async def test_a_key_in_use_is_in_flight_until_the_transaction_ends(
 ) -> None:
     async with pool.acquire() as second:
         async with db.transaction():
-            await idempotency.begin(db, SCOPE)
+            await idempotency.begin(db, RING, SCOPE)
             with pytest.raises(errors.RequestInFlight):
                 await remember(second, SCOPE)
         assert await remember(second, SCOPE) is None

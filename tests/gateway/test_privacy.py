@@ -34,10 +34,12 @@ async def test_the_logs_tell_nothing_of_a_person(
 async def test_no_table_has_a_person_or_a_secret_in_the_clear(client: Client, db: Db) -> None:
     name, mail, phone, *_ = PLANTED
     member = {"name": name, "attributes": {"mail": mail, "p": phone}}
-    made = await client.post("/v1/members", member)
+    made = await client.post("/v1/members", member, Idempotency_Key="k1")
     await client.patch(f"/v1/members/{made.body['id']}", {"attributes": {"mail": mail}})
     hook = {"url": "https://shop.example/hook", "events": ["award.created"]}
-    endpoint = await client.post("/v1/webhook-endpoints", hook)
+    endpoint = await client.post("/v1/webhook-endpoints", hook, Idempotency_Key="k2")
+    again = await client.post("/v1/webhook-endpoints", hook, Idempotency_Key="k2")
+    assert again.body == endpoint.body
     stored = await everything(db)
     assert made.body["id"] in stored
     for planted in (name, mail, phone, endpoint.body["secret"]):

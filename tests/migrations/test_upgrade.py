@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from core import errors
-from db import deliveries, flush, members, migrate, pg, resealing, sealing, webhooks
+from db import deliveries, flush, idempotency, members, migrate, pg, resealing, sealing, webhooks
 from db.members import NewMember
 from deploy.local.postgres import DatabaseUrls
 from tests import statements
@@ -159,6 +159,19 @@ async def test_old_and_new_code_see_what_the_other_writes_until_the_post_phase(
     await old.run("webhooks", "ROTATE", PROGRAM, "whk_1", NEXT, 2)
     await db.execute("DELETE FROM webhook_delivery")
     assert await secrets_of(db, old) == ([NEXT, SECRET], [NEXT, SECRET])
+
+
+async def test_the_old_code_repeats_answers_of_the_new_until_the_post_phase(
+    db: Db, old: Old, urls: DatabaseUrls
+) -> None:
+    await migrate.migrate(urls.migrate, phase="pre")
+    scope = idempotency.Scope(PROGRAM, "app", "key", "create_member", b"hash")
+    answer = idempotency.Answer(201, b'{"name":"Asha"}')
+    await idempotency.finish(db, RING, scope, answer)
+    row = await old.run("idempotency", "SELECT", *scope[:3])
+    assert row["answer"] == answer.body
+    await migrate.migrate(urls.migrate)
+    assert await idempotency.begin(db, RING, scope) == answer
 
 
 async def test_nothing_is_sealed_away_from_the_old_code(db: Db, urls: DatabaseUrls) -> None:
