@@ -105,7 +105,8 @@ async def gateway_process(
     finally:
         if process.returncode is None:
             process.kill()
-        await process.wait()
+        # To the end of what its children say: they hold the pipe until they are gone as well.
+        await process.communicate()
 
 
 async def test_a_killed_worker_is_replaced_and_the_end_is_orderly(
