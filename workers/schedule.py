@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from core.settings import Settings
 from db import (
+    api_keys,
     audit_chain,
     codes,
     idempotency,
@@ -49,6 +50,7 @@ SALT_DAYS: Final = 2
 DELIVERY_DAYS: Final = 30
 SESSION_DAYS: Final = 30
 NOTIFICATION_DAYS: Final = 30
+KEY_USAGE_DAYS: Final = 400
 RUN_DAYS: Final = 7
 
 Action = Callable[[Settings, Db, int], Awaitable[None]]
@@ -81,7 +83,7 @@ async def keep_audit_partitions(settings: Settings, db: Db, now_ms: int) -> None
 
 
 async def forget(settings: Settings, db: Db, now_ms: int) -> None:
-    """Forget what was kept for a while: salts, answers, sessions, deliveries, messages, runs."""
+    """Forget what was kept for a while: salts, answers, sessions, uses, messages, runs."""
     await retention.delete_salts(db, day(now_ms) - dt.timedelta(days=SALT_DAYS - 1))
     await idempotency.delete_old(db, settings.idempotency_ttl_s)
     await sessions.delete_old(db, SESSION_DAYS * DAY_S)
@@ -89,6 +91,7 @@ async def forget(settings: Settings, db: Db, now_ms: int) -> None:
     await codes.delete_old(db, now_ms)
     await mfa.delete_old(db, now_ms)
     await registrations.delete_old(db)
+    await api_keys.delete_old_usage(db, day(now_ms) - dt.timedelta(days=KEY_USAGE_DAYS))
     await retention.delete_deliveries(db, now_ms - DELIVERY_DAYS * DAY_MS)
     await retention.delete_notifications(db, now_ms - NOTIFICATION_DAYS * DAY_MS)
     await runs.delete_old(db, now_ms - RUN_DAYS * DAY_MS)

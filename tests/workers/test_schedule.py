@@ -108,8 +108,23 @@ async def test_the_jobs_keep_the_tables_in_shape(
         "CREATE TABLE click_20240101 PARTITION OF click FOR VALUES FROM ('2024-01-01')"
         " TO ('2024-01-02')"
     )
+    await db.execute(
+        "INSERT INTO program (id, name, currency, time_zone) VALUES ($1, 'Tea', 'INR', 'UTC')",
+        PROGRAM,
+    )
+    await db.execute(
+        "INSERT INTO api_key (id, program_id, name, prefix, hash, scopes, created_by)"
+        " VALUES ('key_1', $1, 'till', 'abc', sha256('k'), '{links:read}', 'opr_1')",
+        PROGRAM,
+    )
+    for age in (400, 401):
+        await db.execute(
+            "INSERT INTO api_key_usage VALUES ('key_1', $1, 1)", today - dt.timedelta(days=age)
+        )
     one = Schedule(settings, pool)
     assert await one.step(NOON_MS) == len(schedule.JOBS)
+    used = await db.fetch("SELECT day FROM api_key_usage")
+    assert [row["day"] for row in used] == [today - dt.timedelta(days=400)]
     salts = await db.fetch("SELECT day FROM address_salt ORDER BY day")
     assert [row["day"] for row in salts] == [today - dt.timedelta(days=1), today]
     partitions = {
