@@ -32,6 +32,7 @@ from loadtests import (
     memory,
     report,
     results,
+    signing_in,
     stack,
     subjects,
     tables,
@@ -88,6 +89,9 @@ class Bench:
         for redirectors in (1, 8):
             self._add(flushing.clicks(self._stack, self._effort, redirectors))
         self._add(flushing.points_events(self._stack, self._effort))
+        self._stack.fill()
+        for row in signing_in.measure(self._stack, self._effort):
+            self._add(row)
         self._stack.fill()
         self._add(memory.measure(self._stack))
 

@@ -82,6 +82,11 @@ def batch_requests(members: Sequence[str], token: str, run: str, size: int) -> I
         yield head + _with_length({"items": items})
 
 
+def request(method: str, path: str, headers: Headers, document: object) -> bytes:
+    """A request with a JSON body."""
+    return _head(method, path, headers) + _with_length(document)
+
+
 def api_headers(token: str) -> dict[str, str]:
     """What a caller of the API sends with everything."""
     return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}

@@ -62,6 +62,7 @@ class BenchStack:
                 f"{PREFIX}KEYRING_FILE": str(folder / "keyring.json"),
                 f"{PREFIX}SPOOL_DIR": str(folder / "spool"),
                 f"{PREFIX}LOG_LEVEL": "warning",
+                f"{PREFIX}RATE_ANONYMOUS_PER_MINUTE": "0",
             },
         )
         self._servers = prepared.servers
