@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -104,7 +105,15 @@ def _with_ratio(row: Row, ours: Row | None) -> Row:
     target = TARGETS.get((row.what, row.subject))
     if row.subject == running.BUN_WRITE.name and row.headers == "1 KiB":
         target = LONG_HEADERS
-    return msgspec.structs.replace(row, ratio=ours.value / row.value, target=target)
+    return msgspec.structs.replace(row, ratio=_ratio(ours, row), target=target)
+
+
+def _ratio(ours: Row, theirs: Row) -> float:
+    """The median of the rounds' ratios: two that ran one after the other had the same machine."""
+    pairs = list(zip(ours.each, theirs.each, strict=False))
+    if not pairs or not all(theirs.each):
+        return ours.value / theirs.value
+    return statistics.median(ours_s / theirs_s for ours_s, theirs_s in pairs)
 
 
 def _conditions(row: Row) -> tuple[object, ...]:

@@ -16,5 +16,5 @@ class Effort(NamedTuple):
     is_quick: bool
 
 
-FULL: Final = Effort(3, 2.0, 60.0, 400_000, 200_000, is_quick=False)
+FULL: Final = Effort(5, 1.5, 60.0, 400_000, 200_000, is_quick=False)
 QUICK: Final = Effort(1, 1.0, 2.0, 150_000, 100_000, is_quick=True)

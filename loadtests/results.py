@@ -47,11 +47,13 @@ class Target(msgspec.Struct, frozen=True):
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One figure, and everything needed to read it.
 
-    `value` is the median of the rounds in `unit`, `lowest` and `highest` are the rounds' extremes;
+    `value` is the median of the rounds in `unit`, `lowest` and `highest` are the rounds' extremes,
+    `each` is all of them in their order;
     latencies are milliseconds, `max_ms` the worst of all rounds; `cpu_us` is CPU time of the
     serving processes for each unit; `stall_ms` is how late the open loop's generator itself was.
     `lane` is the redirector's: `ordinary` without its fast lane. `durability` is Redis's
-    appendfsync, `-` where nothing is recorded. `ratio` stands at a peer: ours divided by its value.
+    appendfsync, `-` where nothing is recorded. `ratio` stands at a peer: the median over the rounds
+    of ours divided by its value.
     """
 
     what: str
@@ -68,6 +70,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     lowest: float
     highest: float
     rounds: int
+    each: list[float] = []
     p50_ms: float | None = None
     p99_ms: float | None = None
     max_ms: float | None = None
@@ -123,6 +126,7 @@ def row(
             "lowest": min(speeds),
             "highest": max(speeds),
             "rounds": len(rounds),
+            "each": speeds,
             "p50_ms": median.p50_ms,
             "p99_ms": median.p99_ms,
             "max_ms": median.max_ms,

@@ -14,7 +14,7 @@ BUN = running.BUN_WRITE.name
 
 
 def worth(measured: Row, value: float) -> Row:
-    return msgspec.structs.replace(measured, value=value)
+    return msgspec.structs.replace(measured, value=value, each=[value] * measured.rounds)
 
 
 def peer(value: float, name: str = BUN, **facts: object) -> Row:
@@ -25,6 +25,12 @@ def test_a_ratio_is_ours_divided_by_theirs_under_the_same_conditions() -> None:
     rows = [OURS, worth(row(lane="ordinary"), 1), peer(10_000), peer(1, connections=256)]
     ratios = [found.ratio for found in comparison.with_ratios(rows)]
     assert ratios == [None, None, 1.5, None]
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    ours = msgspec.structs.replace(OURS, each=[30_000, 10_000, 5_000])
+    theirs = msgspec.structs.replace(peer(10_000), each=[10_000, 20_000, 1_000])
+    assert comparison.with_ratios([ours, theirs])[1].ratio == 3
 
 
 def test_the_limit_is_held_against_the_usual_link_and_the_safe_sync() -> None:
