@@ -31,7 +31,8 @@ StampgateError                     500 internal_error
 │   ├── SignInDeclined             403 sign_in_declined
 │   ├── ScopeNotYours              403 scope_not_yours
 │   ├── SecondFactorRequired       403 second_factor_required
-│   └── AddressNotAllowed          403 address_not_allowed
+│   ├── AddressNotAllowed          403 address_not_allowed
+│   └── ReportForged               403 report_forged
 ├── NotFound                       404 not_found
 │   ├── ProgramNotFound            404 program_not_found
 │   ├── MerchantNotFound           404 merchant_not_found
@@ -94,6 +95,7 @@ Malformed (a ValueError)           never an answer by itself
 ├── BadField
 ├── BadTemplate
 ├── BadAddress
+├── BadSubscription
 ├── BadReply
 ├── BadSignature
 ├── BadTask
@@ -264,6 +266,10 @@ class SecondFactorRequired(Forbidden, code="second_factor_required"):
 
 class AddressNotAllowed(Forbidden, code="address_not_allowed"):
     """Administrators are not let in from this address."""
+
+
+class ReportForged(Forbidden, code="report_forged"):
+    """The provider has not signed this report."""
 
 
 class NotFound(StampgateError, code="not_found", status=404):
@@ -530,6 +536,10 @@ class BadTemplate(Malformed):
 
 class BadAddress(Malformed):
     """The text is no mail address that a message can be sent to; it is not quoted."""
+
+
+class BadSubscription(Malformed):
+    """Pushes cannot go there; the message never contains the address."""
 
 
 class BadReply(Malformed):

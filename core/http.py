@@ -12,7 +12,9 @@ import msgspec
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request to another server; `purpose` is a word for metrics, from a small fixed set."""
+    """One request to another server; `purpose` is a word for metrics, from a small fixed set.
+    `is_http2` is for servers that speak nothing else.
+    """
 
     method: str
     url: str
@@ -20,6 +22,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: bytes = b""
     timeout_s: float = 15.0
+    is_http2: bool = False
 
 
 class HttpResponse(msgspec.Struct, frozen=True):

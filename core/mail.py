@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import idna
 
 from core.errors import BadAddress
-from core.providers.protocols import Message
+from core.templates import Message
 
 ADDRESS_LENGTH_MAX: Final = 254
 LOCAL_BYTES_MAX: Final = 64
@@ -90,6 +90,8 @@ def compose(message: Message, sender: Mailbox, recipient: Mailbox) -> bytes:
     mail["Message-ID"] = f"<{message.id}@{sender.domain}>"
     # RFC 3834: answering machines and holiday notices leave it alone.
     mail["Auto-Submitted"] = "auto-generated"
+    for name, value in unsubscribe_headers(message).items():
+        mail[name] = value
     mail.set_content(message.text, cte="quoted-printable")
     if message.html:
         mail.add_alternative(message.html, subtype="html", cte="quoted-printable")
@@ -97,3 +99,15 @@ def compose(message: Message, sender: Mailbox, recipient: Mailbox) -> bytes:
         mail.set_boundary(f"=_{message.id}")
     mail["Content-Language"] = message.language
     return mail.as_bytes()
+
+
+def unsubscribe_headers(message: Message) -> dict[str, str]:
+    """With which a reader unsubscribes in one click (RFC 2369, RFC 8058); none for what is always
+    sent.
+    """
+    if not message.unsubscribe_url:
+        return {}
+    return {
+        "List-Unsubscribe": f"<{message.unsubscribe_url}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }

@@ -15,6 +15,7 @@ import msgspec
 
 from core import mail, smtp, storage
 from core.errors import BadSetting, BadStorage
+from core.templates import Channel
 
 PREFIX: Final = "STAMPGATE_"
 SECRETS: Final = (
@@ -34,6 +35,7 @@ PostgresUrl = Annotated[str, msgspec.Meta(pattern=r"^(postgres(ql)?://|$)")]
 RedisUrl = Annotated[str, msgspec.Meta(pattern=r"^(redis|rediss|unix)://")]
 HttpUrl = Annotated[str, msgspec.Meta(pattern=r"^(https?://[^/?#]+|$)")]
 MailUrl = Annotated[str, msgspec.Meta(pattern=r"^(smtps?://|$)")]
+Slugs = Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9_]+(,[a-z0-9_]+)*)?$")]
 Seconds = Annotated[str, msgspec.Meta(pattern=r"^\d{1,7}(,\d{1,7})*$")]
 
 
@@ -123,6 +125,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     mail_url: MailUrl = ""
     mail_from: str = "no-reply@localhost"
     mail_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    email_providers: Slugs = ""
+    sms_providers: Slugs = ""
+    whatsapp_providers: Slugs = ""
+    push_providers: Slugs = ""
     outbox_dir: str = ".stampgate/outbox"
     notification_schedule_s: Seconds = "0,5,30,120,600,1800,7200,21600"
 
@@ -181,6 +187,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
         """The base of the API as browsers and providers see it, without a slash at its end."""
         default = f"http://{self.gateway_host}:{self.gateway_port}"
         return (self.gateway_url or default).rstrip("/")
+
+    @property
+    def webhooks_url(self) -> str:
+        """Where providers report to, without a slash at its end; empty when they cannot reach us,
+        as they have not been told a public address.
+        """
+        return f"{self.public_gateway_url}/webhooks" if self.gateway_url else ""
+
+    def providers_of(self, channel: Channel) -> tuple[str, ...]:
+        """Who sends the messages of a channel, in order; none if that is left to the file."""
+        named = {
+            "email": self.email_providers,
+            "sms": self.sms_providers,
+            "whatsapp": self.whatsapp_providers,
+            "push": self.push_providers,
+        }
+        return tuple(filter(None, named[channel].split(",")))
 
     @property
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -16,7 +16,9 @@ import msgspec
 
 from core.errors import BadTemplate, InvalidTemplate
 
-Channel = Literal["email", "sms"]
+Channel = Literal["email", "sms", "whatsapp", "push"]
+#: What messages are about. Those of security are always sent; of the others members choose.
+Topic = Literal["security", "account", "rewards", "news"]
 Value = str | int
 
 PROGRAM: Final = "program"
@@ -26,6 +28,17 @@ SMS_LENGTH_MAX: Final = 1_000
 TEXT_LENGTH_MAX: Final = 20_000
 HTML_LENGTH_MAX: Final = 100_000
 VALUE_LENGTH_MAX: Final = 2_000
+#: What members may choose not to hear about.
+TOPICS: Final[tuple[Topic, ...]] = ("account", "rewards", "news")
+#: Channels whose messages have a subject.
+TITLED: Final[frozenset[Channel]] = frozenset({"email", "push"})
+_SHORT: Final = {"subject": 0, "text": SMS_LENGTH_MAX, "html": 0}
+_LONGEST: Final[Mapping[Channel, Mapping[str, int]]] = {
+    "email": {"subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX, "html": HTML_LENGTH_MAX},
+    "sms": _SHORT,
+    "whatsapp": _SHORT,
+    "push": {**_SHORT, "subject": SUBJECT_LENGTH_MAX},
+}
 
 _VARIABLE: Final = re.compile(r"\{([a-z_]+)}")
 # What ends a line in some reader's eyes, or is seen by none.
@@ -35,13 +48,15 @@ _LINE_END: Final = re.compile(r"[\t\n]")
 
 class Kind(NamedTuple):
     """What a template is for. `samples` names its variables, each with a value for a test;
-    `required` must be in every text of it; `secret` must not be kept after sending.
+    `required` must be in every text of it; `secret` must not be kept after sending. `topic` is what
+    members choose by.
     """
 
     samples: Mapping[str, Value]
     required: frozenset[str] = frozenset()
     secret: frozenset[str] = frozenset()
     channels: tuple[Channel, ...] = ("email",)
+    topic: Topic = "security"
 
     @property
     def variables(self) -> frozenset[str]:
@@ -50,14 +65,15 @@ class Kind(NamedTuple):
 
 
 _CODE: Final = frozenset({"code"})
+_TO_CONTACTS: Final[tuple[Channel, ...]] = ("email", "sms", "whatsapp")
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "sign_in_code": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, ("email", "sms")),
-    "verify_contact": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, ("email", "sms")),
-    "reset_password": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, ("email", "sms")),
+    "sign_in_code": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, _TO_CONTACTS),
+    "verify_contact": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, _TO_CONTACTS),
+    "reset_password": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, _TO_CONTACTS),
     "invite_operator": Kind({"code": "k7wq3m9x2p", "hours": 72}, _CODE, _CODE),
     "already_registered": Kind({}),
-    "password_changed": Kind({}, channels=("email", "sms")),
+    "password_changed": Kind({}, channels=(*_TO_CONTACTS, "push")),
     "second_factor_on": Kind({}),
     "second_factor_off": Kind({}),
     "break_glass": Kind(
@@ -65,17 +81,41 @@ KINDS: Final[Mapping[str, Kind]] = {
         frozenset({"reason"}),
     ),
     "export_ready": Kind(
-        {"url": "https://example.com/export", "hours": 24}, frozenset({"url"}), frozenset({"url"})
+        {"url": "https://example.com/export", "hours": 24},
+        frozenset({"url"}),
+        frozenset({"url"}),
+        topic="account",
     ),
 }
 
 
 class Texts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The texts of a template in one language; subject and HTML are for mail."""
+    """The texts of a template in one language; HTML is for mail, a subject for mail and pushes."""
 
     subject: str = ""
     text: str
     html: str = ""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message, filled in. `id` is ours and the same at each attempt: a provider that takes an
+    idempotency key is given it. `sender` is the name that the recipient sees. `template` and
+    `variables` are for providers that fill in texts of their own. `unsubscribe_url` is empty for
+    what is always sent.
+    """
+
+    id: str
+    channel: Channel
+    address: str
+    sender: str
+    subject: str
+    text: str
+    html: str
+    template: str
+    language: str
+    variables: Mapping[str, Value]
+    created_at_ms: int
+    unsubscribe_url: str = ""
 
 
 def languages(wanted: str) -> list[str]:
@@ -102,10 +142,7 @@ def check_values(name: str, channel: Channel, values: Mapping[str, Value]) -> No
 def check(name: str, channel: Channel, texts: Texts) -> None:
     """InvalidTemplate, naming the field, unless `texts` can serve as this template."""
     kind = KINDS[name]
-    longest = {"subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX, "html": HTML_LENGTH_MAX}
-    if channel == "sms":
-        longest = {"subject": 0, "text": SMS_LENGTH_MAX, "html": 0}
-    for field, length_max in longest.items():
+    for field, length_max in _LONGEST[channel].items():
         text = getattr(texts, field)
         if len(text) > length_max:
             raise _invalid(field, f"It may have {length_max} characters.")
@@ -118,9 +155,9 @@ def check(name: str, channel: Channel, texts: Texts) -> None:
             raise _invalid(field, f"The variable {_listed(missing)} is missing.")
     if not texts.text.strip():
         raise _invalid("text", "It is empty.")
-    if channel == "email" and not texts.subject.strip():
+    if channel in TITLED and not texts.subject.strip():
         raise _invalid("subject", "It is empty.")
-    # Subjects are written into the logs of mail servers.
+    # Subjects are written into the logs of mail servers, and shown on locked screens.
     if shown := _variables(texts.subject) & kind.secret:
         raise _invalid("subject", f"The variable {_listed(shown)} may not be in a subject.")
 

@@ -169,6 +169,8 @@ def _shown(key: Key, own: Own | None) -> Template:
 def _check_address(channel: Channel, address: str) -> None:
     """InvalidRequest for what no message can be sent to."""
     detail = "No message goes there: this is no E.164 number."
+    if channel == "push":
+        detail = "A push goes to a device, which has no address that could be typed."
     if channel == "email":
         try:
             mailbox(address)
@@ -176,7 +178,7 @@ def _check_address(channel: Channel, address: str) -> None:
             detail = f"No message goes there: {error}."
         else:
             return
-    elif _NUMBER.fullmatch(address):
+    elif channel != "push" and _NUMBER.fullmatch(address):
         return
     raise errors.InvalidRequest(detail, errors=[{"detail": detail, "pointer": "/to"}])
 

@@ -30,6 +30,7 @@ from core.http import (
     OutboundUnknown,
 )
 from web import metrics
+from web.http2 import Http2
 
 PORTS: Final = frozenset({80, 443, 8080, 8443})
 RESPONSE_BYTES_MAX: Final = 1 << 20
@@ -162,13 +163,23 @@ class _Breaker:
 class Outbound:
     """The client; made and closed inside the running loop. `send` is the `Send` of core."""
 
-    def __init__(self, *, allow: str = "", tls: ssl.SSLContext | None = None) -> None:
-        """`allow` as in `Guard`; `tls` replaces the system's trust, for tests and private CAs."""
+    def __init__(
+        self,
+        *,
+        allow: str = "",
+        tls: ssl.SSLContext | None = None,
+        http2_tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`allow` as in `Guard`; `tls` replaces the system's trust, for tests and private CAs, and
+        so does `http2_tls`, another object, for requests over HTTP/2.
+        """
         self._guard = Guard(allow)
+        resolver = _Resolver(self._guard)
+        self._http2 = Http2(resolver, http2_tls)
         self._breakers: OrderedDict[str, _Breaker] = OrderedDict()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=_Resolver(self._guard),
+                resolver=resolver,
                 use_dns_cache=False,
                 limit_per_host=CONNECTIONS_PER_HOST,
                 ssl=True if tls is None else tls,
@@ -182,6 +193,7 @@ class Outbound:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._http2.close()
         await self._session.close()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
@@ -224,6 +236,12 @@ class Outbound:
     async def _exchange(
         self, request: HttpRequest, url: URL, connection: SimpleNamespace
     ) -> HttpResponse:
+        if request.is_http2:
+            if url.scheme != "https":
+                raise OutboundRefused("HTTP/2 is spoken over TLS only")
+            http2 = await self._http2.connection(url)
+            connection.is_made = True
+            return await http2.send(request, url)
         async with self._session.request(
             request.method,
             url,

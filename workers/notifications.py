@@ -12,9 +12,9 @@ from typing import Final
 
 from core import templates
 from core.errors import BadTemplate
-from core.providers.protocols import Deferred, Message, Outcome, Refused, Sent, Unknown
+from core.providers.protocols import Deferred, Refused, Sent, Unknown
 from core.tasks import SendNotification
-from core.templates import Texts
+from core.templates import Message, Texts
 from core.texts import builtin
 from db import notifications, outbox
 from db import templates as stored_templates
@@ -22,6 +22,7 @@ from db.notifications import Outgoing, Result
 from web import metrics
 from workers import loop
 from workers.broker import Tools
+from workers.channels.chain import Ended
 
 # What stands for the program's name where there is none.
 PLATFORM: Final = "Stampgate"
@@ -45,14 +46,13 @@ async def send(tools: Tools, row_id: int, task: SendNotification) -> None:
             await outbox.done(db, row_id)
             return
     try:
-        outcome = await attempt(tools, outgoing)
+        ended = await attempt(tools, outgoing)
     except Superseded:
         # Whoever took it up ends it; the row is looked at again should they not.
         return
     delays_s = tools.settings.notification_delays_s
-    provider = tools.channels[outgoing.channel].slug
-    result = judge(outgoing, outcome, provider, delays_s, loop.now_ms(), random.random())
-    metrics.notifications.labels(provider, result.state).inc()
+    result = judge(outgoing, ended, delays_s, loop.now_ms(), random.random())
+    metrics.notifications.labels(result.provider, result.state).inc()
     async with tools.pool.acquire() as db, db.transaction():
         if not await notifications.record(db, outgoing, result):
             return
@@ -64,12 +64,14 @@ async def send(tools: Tools, row_id: int, task: SendNotification) -> None:
             await outbox.done(db, row_id)
 
 
-async def attempt(tools: Tools, outgoing: Outgoing) -> Outcome:
+async def attempt(tools: Tools, outgoing: Outgoing) -> Ended:
     """Try to send it once, unless it was being sent before; Superseded."""
+    chain = tools.channels[outgoing.channel]
+    first = chain.slugs[0]
     if outgoing.state == "sending":
-        return NOBODY_KNOWS
+        return Ended(first, NOBODY_KNOWS)
     if _is_too_late(outgoing, loop.now_ms()):
-        return Deferred(TOO_LATE)
+        return Ended(first, Deferred(TOO_LATE))
 
     async def begin() -> None:
         async with tools.pool.acquire() as db:
@@ -79,21 +81,17 @@ async def attempt(tools: Tools, outgoing: Outgoing) -> Outcome:
     try:
         message = await _message(tools, outgoing)
     except BadTemplate as error:
-        return Refused(str(error))
-    return await tools.channels[outgoing.channel].deliver(tools.send, message, begin)
+        return Ended(first, Refused(str(error)))
+    return await chain.deliver(tools.send, message, begin)
 
 
 def judge(
-    outgoing: Outgoing,
-    outcome: Outcome,
-    provider: str,
-    delays_s: Sequence[int],
-    now_ms: int,
-    chance: float,
+    outgoing: Outgoing, ended: Ended, delays_s: Sequence[int], now_ms: int, chance: float
 ) -> Result:
     """What follows from the outcome of an attempt; `chance` is in [0, 1)."""
+    provider, outcome, is_counted = ended
     # What had ended and is sent again at somebody's wish has all its attempts again.
-    made = 1 + (outgoing.attempts if outgoing.state in {"queued", "sending"} else 0)
+    made = int(is_counted) + (outgoing.attempts if outgoing.state in {"queued", "sending"} else 0)
     is_secret = bool(templates.KINDS[outgoing.template].secret)
     match outcome:
         case Sent():
@@ -147,6 +145,6 @@ def _marked(outgoing: Outgoing, texts: Texts) -> Texts:
     """A test says that it is one."""
     if outgoing.recipient_kind != "test":
         return texts
-    if outgoing.channel == "sms":
-        return Texts(text=TEST + texts.text)
-    return Texts(subject=TEST + texts.subject, text=texts.text, html=texts.html)
+    if outgoing.channel in templates.TITLED:
+        return Texts(subject=TEST + texts.subject, text=texts.text, html=texts.html)
+    return Texts(text=TEST + texts.text)

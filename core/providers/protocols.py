@@ -6,13 +6,13 @@ through the `send` that they are given, and end every call with one of the outco
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from core.http import Send
-from core.templates import Channel, Value
+from core.templates import Channel, Message
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -21,10 +21,17 @@ class Sent(msgspec.Struct, frozen=True):
     reference: str = ""
 
 
+#: What a refusal speaks of: this message, where it should have gone, or what its recipient wants.
+About: TypeAlias = Literal["message", "address", "opt_out"]
+
+
 class Refused(msgspec.Struct, frozen=True):
-    """The provider will never take it; it was not sent."""
+    """The provider will never take it; it was not sent. After `address` nothing that goes there
+    arrives any more.
+    """
 
     reason: str
+    about: About = "message"
 
 
 class Deferred(msgspec.Struct, frozen=True):
@@ -45,29 +52,22 @@ Outcome: TypeAlias = Sent | Refused | Deferred | Unknown
 Begin = Callable[[], Awaitable[None]]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One message, filled in. `id` is ours and the same at each attempt: a provider that takes an
-    idempotency key is given it. `sender` is the name that the recipient sees. `template` and
-    `variables` are for providers that fill in texts of their own.
-    """
-
-    id: str
-    channel: Channel
-    address: str
-    sender: str
-    subject: str
-    text: str
-    html: str
-    template: str
-    language: str
-    variables: Mapping[str, Value]
-    created_at_ms: int
-
-
 class NotificationChannel(Protocol):
-    """A way to reach people: by mail, by SMS."""
+    """A way to reach people: by mail, by SMS, by WhatsApp, by push."""
 
-    slug: str
+    @property
+    def slug(self) -> str:
+        """Its name in settings, rows and metrics."""
+        ...
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """What it can be set up for."""
+        ...
+
+    def takes(self, message: Message) -> bool:
+        """Whether it can send this one: has a sender for it, and a text where it needs its own."""
+        ...
 
     async def deliver(self, send: Send, message: Message, begin: Begin) -> Outcome:
         """Try once to send `message`.

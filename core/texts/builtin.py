@@ -1,4 +1,7 @@
-"""The texts that are there before a program writes its own: one file a language, one table."""
+"""The texts that are there before a program writes its own: one file a language, one table.
+
+WhatsApp says what an SMS says, and so does a push, under the subject of the mail.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,17 @@ def _all() -> dict[Key, Texts]:
     found: dict[Key, Texts] = {}
     for language, module in _LANGUAGES.items():
         found |= {(name, "email", language): texts for name, texts in module.EMAIL.items()}
-        found |= {(name, "sms", language): texts for name, texts in module.SMS.items()}
+        for name, texts in module.SMS.items():
+            short = {
+                "sms": texts,
+                "whatsapp": texts,
+                "push": Texts(subject=module.EMAIL[name].subject, text=texts.text),
+            }
+            found |= {
+                (name, channel, language): short[channel]
+                for channel in templates.KINDS[name].channels
+                if channel in short
+            }
     return found
 
 

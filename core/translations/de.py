@@ -91,6 +91,7 @@ TEXTS: Final[dict[str, str]] = {
         "Das Ergebnis ist nicht bekannt; wiederholen Sie die Anfrage mit demselben Idempotency-Key."
     ),
     "address_not_allowed": "Von dieser Adresse aus werden Administratoren nicht eingelassen.",
+    "report_forged": "Der Anbieter hat diesen Bericht nicht unterschrieben.",
     "api_key_expired": "Der API-Schlüssel ist abgelaufen.",
     "api_key_invalid": "Der API-Schlüssel ist keiner von uns oder wurde widerrufen.",
     "api_key_not_found": "Diesen API-Schlüssel gibt es in diesem Programm nicht.",

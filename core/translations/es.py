@@ -82,6 +82,7 @@ TEXTS: Final[dict[str, str]] = {
         "No se conoce el resultado; repita la petición con la misma Idempotency-Key."
     ),
     "address_not_allowed": "Los administradores no pueden entrar desde esta dirección.",
+    "report_forged": "El proveedor no ha firmado este informe.",
     "api_key_expired": "La clave de API ha caducado.",
     "api_key_invalid": "La clave de API no es nuestra o fue revocada.",
     "api_key_not_found": "No existe esa clave de API en este programa.",

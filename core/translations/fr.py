@@ -85,6 +85,7 @@ TEXTS: Final[dict[str, str]] = {
         "Le résultat n'est pas connu ; répétez la requête avec la même Idempotency-Key."
     ),
     "address_not_allowed": "Les administrateurs ne sont pas admis depuis cette adresse.",
+    "report_forged": "Le fournisseur n’a pas signé ce rapport.",
     "api_key_expired": "La clé d'API a expiré.",
     "api_key_invalid": "La clé d'API n'est pas l'une des nôtres ou a été révoquée.",
     "api_key_not_found": "Cette clé d'API n'existe pas dans ce programme.",

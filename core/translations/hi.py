@@ -68,6 +68,7 @@ TEXTS: Final[dict[str, str]] = {
     "over_capacity": "बहुत अधिक काम प्रतीक्षा में है; कुछ भी नहीं बदला।",
     "outcome_unknown": "परिणाम ज्ञात नहीं है; उसी Idempotency-Key के साथ अनुरोध दोहराएँ।",
     "address_not_allowed": "इस पते से प्रशासकों को प्रवेश नहीं है।",
+    "report_forged": "प्रदाता ने इस रिपोर्ट पर हस्ताक्षर नहीं किए हैं।",
     "api_key_expired": "API कुंजी की अवधि समाप्त हो गई है।",
     "api_key_invalid": "API कुंजी हमारी नहीं है या रद्द कर दी गई है।",
     "api_key_not_found": "इस प्रोग्राम में ऐसी कोई API कुंजी नहीं है।",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core import mail
 from core.errors import BadAddress
-from core.providers.protocols import Message
+from core.templates import Message
 
 SENDER = mail.mailbox("no-reply@example.com", "Stampgate")
 
@@ -192,3 +192,11 @@ def test_whatever_is_taken_for_an_address_fits_a_command(local: str, domain: str
     assert not set(found.address) & set('\r\n\t <>"(),:;\\[]\0')
     assert found.address.count("@") == 1
     assert found.domain.isascii()
+
+
+def test_a_reader_can_unsubscribe_in_one_click() -> None:
+    url = "https://gate.example.test/u/AQIx"
+    mailed = read(composed(unsubscribe_url=url))
+    assert mailed["List-Unsubscribe"] == f"<{url}>"
+    assert mailed["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert "List-Unsubscribe" not in read(composed())

@@ -12,8 +12,9 @@ import pytest
 
 from core import mail
 from core.http import Send
-from core.providers.protocols import Begin, Deferred, Message, Outcome, Refused, Sent, Unknown
+from core.providers.protocols import Begin, Deferred, Outcome, Refused, Sent, Unknown
 from core.smtp import Server
+from core.templates import Channel, Message
 from db import dead_letters, notifications, retention
 from db.notifications import New, Outgoing
 from tests.conftest import RING
@@ -22,6 +23,7 @@ from tests.workers.mailservers import Mailserver, mailserver, read, scripted
 from workers import jobs, loop
 from workers import notifications as actor
 from workers.broker import Tools
+from workers.channels.chain import Chain, Ended, Link
 from workers.channels.smtp import Smtp
 
 SENDER = mail.mailbox("no-reply@example.com", "Stampgate")
@@ -51,7 +53,7 @@ def mailing(tools: Tools, server: Mailserver) -> Tools:
 def through(tools: Tools, port: int) -> Tools:
     """Tools with a mail server."""
     smtp = Smtp(Server("127.0.0.1", port, "off", "", ""), SENDER, 0.5)
-    return tools._replace(channels={**tools.channels, "email": smtp})
+    return tools._replace(channels={**tools.channels, "email": Chain([Link(smtp)])})
 
 
 def new(dedupe_key: str = "1", **changes: Any) -> New:
@@ -309,10 +311,14 @@ class Overtaken:
     """A channel that somebody else overtakes before it may begin."""
 
     slug = "overtaken"
+    channels: tuple[Channel, ...] = ("email",)
 
     def __init__(self, db: Db) -> None:
         self.db = db
         self.sent = 0
+
+    def takes(self, message: Message) -> bool:
+        return True
 
     async def deliver(self, send: Send, message: Message, begin: Begin) -> Outcome:
         await self.db.execute("UPDATE notification SET state = 'sending', attempts = 4")
@@ -324,7 +330,7 @@ class Overtaken:
 async def test_who_was_overtaken_sends_nothing(db: Db, tools: Tools) -> None:
     channel = Overtaken(db)
     await add(db, new())
-    await perform_all(db, tools._replace(channels={"email": channel}))
+    await perform_all(db, tools._replace(channels={"email": Chain([Link(channel)])}))
     row = await stored(db)
     assert (row["state"], row["attempts"], channel.sent) == ("sending", 4, 0)
     assert await waiting(db) == 1
@@ -368,18 +374,25 @@ def outgoing(**changes: Any) -> Outgoing:
     ],
 )
 def test_what_follows_from_an_outcome(outcome: Outcome, state: str, is_forgotten: bool) -> None:  # noqa: FBT001
-    result = actor.judge(outgoing(), outcome, "smtp", DELAYS_S, NOW_MS, 0)
+    result = actor.judge(outgoing(), Ended("smtp", outcome), DELAYS_S, NOW_MS, 0)
     assert (result.state, result.is_forgotten, result.attempts) == (state, is_forgotten, 1)
 
 
 def test_the_wait_is_what_the_schedule_says_or_the_provider_asks_for() -> None:
-    result = actor.judge(outgoing(), Deferred("later"), "smtp", DELAYS_S, NOW_MS, 0.5)
+    result = actor.judge(outgoing(), Ended("smtp", Deferred("later")), DELAYS_S, NOW_MS, 0.5)
     assert result.next_attempt_at_ms == NOW_MS + 5_500
-    result = actor.judge(outgoing(), Deferred("later", 90), "smtp", DELAYS_S, NOW_MS, 0.5)
+    result = actor.judge(outgoing(), Ended("smtp", Deferred("later", 90)), DELAYS_S, NOW_MS, 0.5)
     assert result.next_attempt_at_ms == NOW_MS + 90_000
 
 
 def test_an_attempt_that_would_come_too_late_is_not_waited_for() -> None:
     wanted = outgoing(expires_at_ms=NOW_MS + 5_000)
-    result = actor.judge(wanted, Deferred("later"), "smtp", DELAYS_S, NOW_MS, 0)
+    result = actor.judge(wanted, Ended("smtp", Deferred("later")), DELAYS_S, NOW_MS, 0)
     assert (result.state, result.next_attempt_at_ms) == ("failed", None)
+
+
+def test_waiting_for_its_turn_is_no_attempt() -> None:
+    waited = Ended("smtp", Deferred("its share is used up", 7), is_counted=False)
+    result = actor.judge(outgoing(), waited, DELAYS_S, NOW_MS, 0)
+    assert (result.state, result.attempts) == ("queued", 0)
+    assert result.next_attempt_at_ms == NOW_MS + 7_000

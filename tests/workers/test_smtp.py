@@ -11,8 +11,9 @@ import pytest
 
 from core import mail
 from core.http import HttpRequest, HttpResponse
-from core.providers.protocols import Deferred, Message, Outcome, Refused, Sent, Unknown
+from core.providers.protocols import Deferred, Outcome, Refused, Sent, Unknown
 from core.smtp import Server
+from core.templates import Message
 from tests.workers.mailservers import (
     PASSWORD,
     USER,

@@ -8,22 +8,30 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Final
 
 from core import mail
 from core.errors import BadAddress
 from core.http import Send
 from core.mail import Mailbox
-from core.providers.protocols import Begin, Deferred, Message, Outcome, Refused, Sent
+from core.providers.protocols import Begin, Deferred, Outcome, Refused, Sent
+from core.templates import Channel, Message
 
 
 class Folder:
     """The channel. Mails become `.eml`, text messages `.txt`, readable to our user alone."""
 
-    slug = "folder"
+    slug: Final = "folder"
+    channels: Final[tuple[Channel, ...]] = ("email", "sms", "whatsapp", "push")
 
     def __init__(self, path: Path, sender: Mailbox) -> None:
         self._path = path
         self._sender = sender
+
+    def takes(self, message: Message) -> bool:
+        """Any message."""
+        del message
+        return True
 
     async def deliver(self, send: Send, message: Message, begin: Begin) -> Outcome:
         """Write the file; see `NotificationChannel`."""
@@ -31,7 +39,7 @@ class Folder:
         try:
             name, content = self._file(message)
         except BadAddress as error:
-            return Refused(str(error))
+            return Refused(str(error), "address")
         try:
             await asyncio.to_thread(_write, self._path / name, content)
         except OSError as error:

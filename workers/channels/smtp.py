@@ -16,8 +16,9 @@ from core import mail, smtp
 from core.errors import BadAddress, BadReply
 from core.http import Send
 from core.mail import Mailbox
-from core.providers.protocols import Begin, Deferred, Message, Outcome, Refused, Sent, Unknown
+from core.providers.protocols import Begin, Deferred, Outcome, Refused, Sent, Unknown
 from core.smtp import Reply, Server
+from core.templates import Channel, Message
 
 REASON_LENGTH_MAX: Final = 300
 # Who may send is for the operator to repair, and no fault of the message.
@@ -128,7 +129,8 @@ class Ended(Exception):
 class Smtp:
     """The channel. `tls` replaces the system's trust, for tests and private authorities."""
 
-    slug = "smtp"
+    slug: Final = "smtp"
+    channels: Final[tuple[Channel, ...]] = ("email",)
 
     def __init__(
         self,
@@ -142,6 +144,10 @@ class Smtp:
         self._timeout_s = timeout_s
         self._tls = tls or ssl.create_default_context()
 
+    def takes(self, message: Message) -> bool:
+        """Any mail."""
+        return message.channel == "email"
+
     async def deliver(self, send: Send, message: Message, begin: Begin) -> Outcome:
         """Try once; see `NotificationChannel`."""
         del send
@@ -149,7 +155,7 @@ class Smtp:
             recipient = mail.mailbox(message.address)
             text = mail.compose(message, self._sender, recipient)
         except BadAddress as error:
-            return Refused(str(error))
+            return Refused(str(error), "address")
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         try:
             async with asyncio.timeout_at(deadline):

@@ -1,30 +1,68 @@
-"""Which channel reaches people how. Adding a provider is its file, and a line here."""
+"""Which providers reach people how, and in which order. Adding one is its file in
+`core/providers/notifications`, and a line in the table there.
+"""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias, get_args
 
 from core import mail
 from core import smtp as words
-from core.providers.protocols import NotificationChannel
+from core.errors import BadSetting
+from core.providers.notifications import builtin
+from core.providers.notifications.builtin import Made
+from core.providers.notifications.wire import Around
 from core.settings import Settings
 from core.templates import Channel
+from web import providers
+from workers.channels.chain import Chain, Link
 from workers.channels.folder import Folder
 from workers.channels.smtp import Smtp
 
-Channels: TypeAlias = Mapping[Channel, NotificationChannel]
+Channels: TypeAlias = Mapping[Channel, Chain]
 
 # An attempt must end before its task is sent again, with time left to write down what came of it.
-TIMEOUT_S_MAX = 35.0
+TIMEOUT_S_MAX: Final = 35.0
 
 
 def chosen(settings: Settings) -> Channels:
-    """The channels of an installation; what nobody was named for lands in a folder."""
+    """The channels of an installation; what nobody was named for lands in a folder. BadSetting."""
+    known = _known(settings)
+    links = {slug: Link(made.provider, made.rate_per_s) for slug, made in known.items()}
+    return {
+        channel: Chain([links[slug] for slug in _order(settings, channel, known)])
+        for channel in get_args(Channel)
+    }
+
+
+def _known(settings: Settings) -> dict[str, Made]:
+    """All providers that are set up, those of the file first, the folder last."""
     sender = mail.sender(settings.mail_from)
+    around = Around(
+        sender=sender,
+        now_s=lambda: int(time.time()),
+        entropy=os.urandom,
+        webhooks_url=settings.webhooks_url,
+    )
+    sections = providers.sections(settings).get("notifications", {})
+    known = providers.named(lambda: builtin.make(sections, around))
+    if settings.mail_url:
+        timeout_s = min(settings.mail_timeout_s, TIMEOUT_S_MAX)
+        smtp = Smtp(words.server(settings.mail_url), sender, timeout_s)
+        known[smtp.slug] = Made(smtp, 0)
     folder = Folder(Path(settings.outbox_dir), sender)
-    if not settings.mail_url:
-        return {"email": folder, "sms": folder}
-    timeout_s = min(settings.mail_timeout_s, TIMEOUT_S_MAX)
-    return {"email": Smtp(words.server(settings.mail_url), sender, timeout_s), "sms": folder}
+    return {**known, folder.slug: Made(folder, 0)}
+
+
+def _order(settings: Settings, channel: Channel, known: Mapping[str, Made]) -> list[str]:
+    """Whom the setting names, or all that can do it; the folder only when there is nobody else."""
+    able = [slug for slug, made in known.items() if channel in made.provider.channels]
+    wanted = settings.providers_of(channel)
+    if unable := [slug for slug in wanted if slug not in able]:
+        name = f"STAMPGATE_{channel.upper()}_PROVIDERS"
+        raise BadSetting(f"{name}: {unable[0]} is not set up for {channel}")
+    return list(wanted) or (able[:-1] or able)
