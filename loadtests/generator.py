@@ -29,6 +29,7 @@ LAST_ANSWERS_S: Final = 5.0
 READ_BYTES: Final = 1 << 18
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+_CLOSE: Final = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
 
 
 class Target(NamedTuple):
@@ -43,12 +44,14 @@ class Target(NamedTuple):
 class _Client:
     """One connection with at most one request on it, which should have left at `began`."""
 
-    __slots__ = ("answer", "began", "sock")
+    __slots__ = ("answer", "began", "is_last", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.began = 0.0
         self.answer = b""
+        # The server has said that it answers no more here.
+        self.is_last = False
 
     def send(self, request: bytes) -> None:
         sent = self.sock.send(request)
@@ -70,6 +73,7 @@ class _Client:
         if len(answer) < head_end + 4 + (int(found[1]) if found else 0):
             return None
         self.answer = b""
+        self.is_last = _CLOSE.search(answer, 0, head_end + 2) is not None
         return int(answer[9:12])
 
 
@@ -90,12 +94,7 @@ class _Run:
     def connected(self, connections: int) -> Iterator[None]:
         """Open the connections; the collector rests meanwhile, for its pauses would be measured."""
         for _ in range(connections):
-            sock = socket.create_connection((self._target.host, self._target.port))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setblocking(False)
-            self._clients[sock.fileno()] = client = _Client(sock)
-            self._epoll.register(sock, select.EPOLLIN)
-            self._idle.append(client)
+            self._connect()
         gc.collect()
         gc.disable()
         try:
@@ -172,15 +171,34 @@ class _Run:
                 self._latencies.append(time.perf_counter() - client.began)
             else:
                 self._errors += 1
-            self._idle.append(client)
+            if client.is_last:
+                self._reconnect(client)
+            else:
+                self._idle.append(client)
+
+    def _connect(self) -> None:
+        sock = socket.create_connection((self._target.host, self._target.port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        self._clients[sock.fileno()] = client = _Client(sock)
+        self._epoll.register(sock, select.EPOLLIN)
+        self._idle.append(client)
 
     def _lose(self, client: _Client) -> None:
-        self._errors += 1
+        """The server has hung up: in order where nothing was asked, else a request went with it."""
+        if client in self._idle:
+            self._idle.remove(client)
+        else:
+            self._errors += 1
+        self._reconnect(client)
+
+    def _reconnect(self, client: _Client) -> None:
+        """As any client does; where nobody listens any more, there is a connection less."""
         self._epoll.unregister(client.sock)
         del self._clients[client.sock.fileno()]
         client.sock.close()
-        if client in self._idle:
-            self._idle.remove(client)
+        with contextlib.suppress(ConnectionError):
+            self._connect()
 
     def _finish(self) -> None:
         """Send no more, and wait for what is out."""

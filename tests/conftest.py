@@ -12,7 +12,6 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 import redis as redis_py
 from redis.asyncio import Redis
@@ -21,6 +20,7 @@ from core import keyring
 from db.migrate import migrate
 from deploy.local.postgres import DatabaseUrls
 from deploy.local.servers import Servers, throwaway
+from tests.databases import Databases
 
 # One key ring for all tests: its bytes are no secret.
 RING = keyring.generate(1_700_000_000_000, bytes(range(keyring.RING_ENTROPY_BYTES)))
@@ -55,50 +55,11 @@ def servers() -> Iterator[Servers]:
         yield running
 
 
-class Databases:
-    """The databases of the test server: how to reach one, and who may make one."""
-
-    def __init__(self, request: pytest.FixtureRequest) -> None:
-        self._given = GIVEN["DATABASE_URL"]
-        self._servers: Servers | None = None
-        if self._given is None:
-            self._servers = request.getfixturevalue("servers")
-
-    def urls(self, database: str) -> DatabaseUrls:
-        """One database for our three roles, or for the one that was given."""
-        if self._servers is not None:
-            return self._servers.postgres.urls(database)
-        url = urlunsplit(urlsplit(self._given or "")._replace(path=f"/{database}"))
-        return DatabaseUrls(app=url, migrate=url, flush=url)
-
-    async def create(self, database: str, template: str = "template1") -> None:
-        """Make it anew as a copy of `template`."""
-        owner = "OWNER stampgate_owner" if self._servers is not None else ""
-        await self._execute(
-            f"DROP DATABASE IF EXISTS {database} WITH (FORCE)",
-            f"CREATE DATABASE {database} TEMPLATE {template} {owner}",
-        )
-
-    async def drop(self, database: str) -> None:
-        """Remove it, whoever is still connected."""
-        await self._execute(f"DROP DATABASE {database} WITH (FORCE)")
-
-    async def _execute(self, *statements: str) -> None:
-        url = self._given
-        if self._servers is not None:
-            url = self._servers.postgres.url("postgres", "postgres")
-        db = await asyncpg.connect(url)
-        try:
-            for statement in statements:
-                await db.execute(statement)
-        finally:
-            await db.close()
-
-
 @pytest.fixture(scope="session")
 def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
     """The test server with a migrated template database."""
-    made = Databases(request)
+    given = GIVEN["DATABASE_URL"]
+    made = Databases(request.getfixturevalue("servers") if given is None else None, given)
 
     async def make() -> None:
         await made.create(TEMPLATE)
@@ -110,12 +71,11 @@ def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
 
 
 @pytest.fixture
-async def database(databases: Databases) -> AsyncIterator[DatabaseUrls]:
+async def database(databases: Databases) -> DatabaseUrls:
     """A fresh migrated database for this test alone: `.app`, `.migrate` and `.flush` addresses."""
     name = f"stampgate_test_{WORKER}"
-    await databases.create(name, TEMPLATE)
-    yield databases.urls(name)
-    await databases.drop(name)
+    await databases.renew(name, TEMPLATE)
+    return databases.urls(name)
 
 
 def flushed(url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,8 +27,10 @@ async def found(_number: int) -> bytes:
 async def server(answer: Answer) -> AsyncIterator[tuple[int, list[int]]]:
     """A server's port, and the numbers that it was asked for; an empty answer hangs up."""
     asked: list[int] = []
+    serving: list[asyncio.Task[None] | None] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.current_task())
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 number = re.match(rb"GET /(\d+)", head)
@@ -39,14 +42,19 @@ async def server(answer: Answer) -> AsyncIterator[tuple[int, list[int]]]:
                 for part in (reply[:20], reply[20:]):
                     writer.write(part)
                     await asyncio.sleep(0)
+                if b"Connection: close" in reply:
+                    break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listening:
         yield listening.sockets[0].getsockname()[1], asked
+    await asyncio.gather(*(task for task in serving if task is not None))
 
 
 def target(port: int, count: int | None = None) -> Target:
@@ -98,16 +106,28 @@ async def test_another_status_is_an_error() -> None:
     assert figures.errors == 20
 
 
-async def test_a_server_that_hangs_up_is_an_error() -> None:
-    async def never(_number: int) -> bytes:
-        return b""
+async def test_a_server_that_hangs_up_is_an_error_and_is_asked_again() -> None:
+    async def sometimes(number: int) -> bytes:
+        return FOUND if number % 2 else b""
 
-    async with server(never) as (port, asked):
+    async with server(sometimes) as (port, asked):
         figures = await asyncio.to_thread(
-            generator.closed_loop, target(port), connections=3, seconds=0.5
+            generator.closed_loop, target(port, 40), connections=3, seconds=30
         )
-    assert len(asked) == 3
-    assert figures.errors == 3
+    assert sorted(asked) == list(range(40))
+    assert figures.errors == 20
+
+
+async def test_a_connection_that_ends_in_order_is_replaced() -> None:
+    async def last(number: int) -> bytes:
+        return FOUND if number % 2 else FOUND.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+    async with server(last) as (port, asked):
+        figures = await asyncio.to_thread(
+            generator.open_loop, target(port), connections=3, seconds=1.0, rate=100
+        )
+    assert len(asked) >= 95
+    assert figures.errors == 0
 
 
 async def test_open_loop_keeps_its_rate() -> None:

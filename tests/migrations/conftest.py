@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.conftest import WORKER, Databases
+from tests.conftest import WORKER
+from tests.databases import Databases
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from db import deliveries, flush, idempotency, members, migrate, pg, resealing, 
 from db.members import NewMember
 from deploy.local.postgres import DatabaseUrls
 from tests import statements
-from tests.conftest import RING, WORKER, Databases
+from tests.conftest import RING, WORKER
+from tests.databases import Databases
 
 Db = pg.Db
 
