@@ -40,6 +40,7 @@ Kind = Literal[
     "consent",
     "identity",
     "code",
+    "transaction",
 ]
 
 PREFIXES: Final[dict[Kind, str]] = {
@@ -67,6 +68,7 @@ PREFIXES: Final[dict[Kind, str]] = {
     "consent": "cns",
     "identity": "idn",
     "code": "otc",
+    "transaction": "mtx",
 }
 
 ENTROPY_BYTES: Final = 10

@@ -40,6 +40,8 @@ BEGIN
         GRANT EXECUTE ON FUNCTION keep_audit_partitions(date, integer, date) TO stampgate_app;
         GRANT INSERT, UPDATE ON api_key, api_key_usage, break_glass TO stampgate_app;
         GRANT DELETE ON api_key_usage TO stampgate_app;
+        GRANT INSERT ON money_account, money_transaction, money_posting TO stampgate_app;
+        GRANT UPDATE (balance_minor) ON money_account TO stampgate_app;
         GRANT USAGE ON SEQUENCE link_version TO stampgate_app;
         GRANT EXECUTE ON FUNCTION keep_click_partitions(date, integer, integer) TO stampgate_app;
     END IF;

@@ -44,6 +44,18 @@ SELECT type, unit, amount, balance, reason, reference, occurred_at, recorded_at,
   FROM ledger_transaction
  WHERE program_id = $1 AND member_id = $2 ORDER BY generation, sequence
 """
+EXPORT_MONEY_ACCOUNTS: Final = """
+SELECT role, currency, balance_minor FROM money_account
+ WHERE program_id = $1 AND member_id = $2 ORDER BY currency, role
+"""
+EXPORT_MONEY: Final = """
+SELECT t.type, t.subject, t.reason, t.recorded_at, a.role, a.currency, e.amount_minor,
+       e.balance_minor
+  FROM money_account a
+  JOIN money_entry e ON e.account_id = a.id
+  JOIN money_transaction t ON t.id = e.transaction_id
+ WHERE a.program_id = $1 AND a.member_id = $2 ORDER BY t.id, e.ordinal
+"""
 EXPORT_HOLDS: Final = """
 SELECT id, unit, amount, captured, state, expires_at, updated_at FROM hold
  WHERE program_id = $1 AND member_id = $2 ORDER BY generation, sequence
@@ -185,6 +197,8 @@ TABLES: Final = (
     Table("account", EXPORT_ACCOUNTS, why=LEDGER),
     Table("ledger_transaction", EXPORT_TRANSACTIONS, why=LEDGER),
     Table("hold", EXPORT_HOLDS, why=LEDGER),
+    Table("money_account", EXPORT_MONEY_ACCOUNTS, why=LEDGER),
+    Table("money_transaction", EXPORT_MONEY, why=LEDGER),
     Table("audit_entry", EXPORT_AUDIT_ENTRIES, why=PROOF + " It goes when its time is over."),
     Table("member_export", EXPORT_EXPORTS, why=PROOF + " The files are deleted."),
     Table("erasure", EXPORT_ERASURES, why=PROOF),

@@ -50,6 +50,8 @@ REASONS: Final[dict[tuple[str, str], str]] = {
     ("db.links", "TAKEN_SLUGS"): "a slug belongs to one link of the installation",
     ("db.links", "UPDATE"): "of a row that is locked",
     ("db.members", "UPDATE"): "of a row that is locked",
+    ("db.money", "IMBALANCES"): "checks the whole installation",
+    ("db.money", "SUM_OF_BALANCES"): "checks the whole installation",
     ("db.notifications", "BEGIN"): "a task's, by the id that a program's own row named",
     ("db.notifications", "LOAD"): "a task's, by the id that a program's own row named",
     ("db.notifications", "RECORD"): "of a row that is under way",

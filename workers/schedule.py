@@ -24,6 +24,7 @@ from db import (
     idempotency,
     ledger,
     mfa,
+    money,
     pg,
     registrations,
     retention,
@@ -98,8 +99,8 @@ async def forget(settings: Settings, db: Db, now_ms: int) -> None:
 
 
 async def check_ledger(_settings: Settings, db: Db, _now_ms: int) -> None:
-    """Check the ledger's invariants; what is wrong goes to the log and the metrics."""
-    problems = await ledger.check(db)
+    """Check the ledgers' invariants; what is wrong goes to the log and the metrics."""
+    problems = await ledger.check(db) + await money.check(db)
     for problem in problems:
         log.error("ledger: %s", problem)
     metrics.balance_mismatches.labels("ledger").set(len(problems))
