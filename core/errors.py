@@ -16,6 +16,7 @@ StampgateError                     500 internal_error
 │   ├── InvalidTemplate            422 invalid_template
 │   ├── CodeInvalid                422 code_invalid
 │   ├── IdempotencyKeyReused       422 idempotency_key_reused
+│   ├── AmountBelowMinimum         422 amount_below_minimum
 │   └── PasswordTooWeak            422 password_too_weak
 ├── Unauthorized                   401 unauthorized
 │   ├── SignInRefused              401 sign_in_refused
@@ -55,6 +56,9 @@ StampgateError                     500 internal_error
 │   ├── ErasureNotFound            404 erasure_not_found
 │   ├── ProviderNotFound           404 provider_not_found
 │   ├── IdentityNotFound           404 identity_not_found
+│   ├── KycNotFound                404 kyc_not_found
+│   ├── PayoutMethodNotFound       404 payout_method_not_found
+│   ├── WithdrawalNotFound         404 withdrawal_not_found
 │   ├── ApiKeyNotFound             404 api_key_not_found
 │   └── GlassNotFound              404 break_glass_not_found
 ├── MethodNotAllowed               405 method_not_allowed
@@ -79,6 +83,10 @@ StampgateError                     500 internal_error
 │   ├── BudgetExhausted            409 budget_exhausted
 │   ├── ApiKeyRevoked              409 api_key_revoked
 │   ├── NotResendable              409 not_resendable
+│   ├── KycNotVerified             409 kyc_not_verified
+│   ├── TooManyPayoutMethods       409 too_many_payout_methods
+│   ├── WithdrawalNotOpen          409 withdrawal_not_open
+│   ├── SecondApproverNeeded       409 second_approver_needed
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
 ├── RateLimited                    429 rate_limited
@@ -202,6 +210,10 @@ class CodeInvalid(Invalid, code="code_invalid"):
 
 class IdempotencyKeyReused(Invalid, code="idempotency_key_reused"):
     """The Idempotency-Key was used before, with another body."""
+
+
+class AmountBelowMinimum(Invalid, code="amount_below_minimum"):
+    """The amount is less than the least that the program pays out."""
 
 
 class PasswordTooWeak(Invalid, code="password_too_weak"):
@@ -352,6 +364,18 @@ class IdentityNotFound(NotFound, code="identity_not_found"):
     """No identity of this provider is linked."""
 
 
+class KycNotFound(NotFound, code="kyc_not_found"):
+    """The member has handed in no document."""
+
+
+class PayoutMethodNotFound(NotFound, code="payout_method_not_found"):
+    """The member has no such payout method."""
+
+
+class WithdrawalNotFound(NotFound, code="withdrawal_not_found"):
+    """There is no such withdrawal in this program."""
+
+
 class ApiKeyNotFound(NotFound, code="api_key_not_found"):
     """There is no such API key in this program."""
 
@@ -458,6 +482,22 @@ class ApiKeyRevoked(Conflict, code="api_key_revoked"):
 
 class NotResendable(Conflict, code="not_resendable"):
     """The notification is under way or was sent, or what it said is no longer kept."""
+
+
+class KycNotVerified(Conflict, code="kyc_not_verified"):
+    """The document that says who the member is was not verified yet."""
+
+
+class TooManyPayoutMethods(Conflict, code="too_many_payout_methods"):
+    """The member has as many payout methods as there may be; delete one first."""
+
+
+class WithdrawalNotOpen(Conflict, code="withdrawal_not_open"):
+    """The withdrawal has gone on since, and this step cannot be taken any more."""
+
+
+class SecondApproverNeeded(Conflict, code="second_approver_needed"):
+    """Above the program's threshold a second operator has to approve, and not the same one."""
 
 
 class RequestInFlight(Conflict, code="request_in_flight"):

@@ -41,6 +41,8 @@ Kind = Literal[
     "identity",
     "code",
     "transaction",
+    "payout_method",
+    "withdrawal",
 ]
 
 PREFIXES: Final[dict[Kind, str]] = {
@@ -69,6 +71,8 @@ PREFIXES: Final[dict[Kind, str]] = {
     "identity": "idn",
     "code": "otc",
     "transaction": "mtx",
+    "payout_method": "pmt",
+    "withdrawal": "wdr",
 }
 
 ENTROPY_BYTES: Final = 10

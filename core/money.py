@@ -10,6 +10,14 @@ import msgspec
 
 BASIS_POINTS: Final = 10_000
 
+# ISO 4217, where it is not two.
+_PLACES: Final = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
+    **dict.fromkeys(("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+}
+_SYMBOLS: Final = {"INR": "₹", "EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
+
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217")]
 
 
@@ -38,3 +46,12 @@ def cashback(commission: Money, share_bp: int) -> Money:
     if commission.amount_minor < 0 or share_bp < 0:
         raise ValueError("a commission and a share are not negative: reverse the postings instead")
     return Money(commission.amount_minor * share_bp // BASIS_POINTS, commission.currency)
+
+
+def text(money: Money) -> str:
+    """The amount as people read it, the same in every language: `₹1500.00`, `CHF 3.50`, `¥800`."""
+    places = _PLACES.get(money.currency, 2)
+    sign = "-" if money.amount_minor < 0 else ""
+    whole, part = divmod(abs(money.amount_minor), 10**places)
+    symbol = _SYMBOLS.get(money.currency, f"{money.currency} ")
+    return f"{sign}{symbol}{whole}" + (f".{part:0{places}}" if places else "")

@@ -40,6 +40,15 @@ Origin = Annotated[str, msgspec.Meta(pattern=r"^https?://[a-z0-9.\-\[\]:]{1,255}
 Origins = Annotated[list[Origin], msgspec.Meta(max_length=50)]
 
 
+class WithdrawalRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What limits withdrawals, in minor units of the program's currency: the least that can be
+    asked for, and above how much two operators have to approve (never, if null).
+    """
+
+    minimum_minor: Amount = 10_000
+    two_approvals_above_minor: Allowance | None = 1_000_000
+
+
 class ProgramSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `settings` of a program. Pages of `cors_origins` may call the API from a browser.
     `sign_in_redirects` are where members may be sent, exactly so, after they have signed in with a
@@ -50,6 +59,7 @@ class ProgramSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stamps: UnitRules = UnitRules()
     cors_origins: Origins = []
     sign_in_redirects: Annotated[list[Redirect], msgspec.Meta(max_length=32)] = []
+    withdrawals: WithdrawalRules = WithdrawalRules()
 
     def rules(self, unit: str) -> UnitRules:
         """The rules of `points` or `stamps`."""

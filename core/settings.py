@@ -116,6 +116,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     pg_pool_size: Count = 8
     pg_statement_cache: Annotated[int, msgspec.Meta(ge=0)] = 256
     audit_retention_days: Annotated[int, msgspec.Meta(ge=31, le=36_600)] = 1_096
+    payment_retention_days: Annotated[int, msgspec.Meta(ge=31, le=36_600)] = 2_922
     flush_batch_max: Count = 20_000
     flush_idle_ms: Count = 100
     jobs_threads: Count = 8

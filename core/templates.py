@@ -66,6 +66,8 @@ class Kind(NamedTuple):
 
 _CODE: Final = frozenset({"code"})
 _TO_CONTACTS: Final[tuple[Channel, ...]] = ("email", "sms", "whatsapp")
+_ANY: Final[tuple[Channel, ...]] = (*_TO_CONTACTS, "push")
+_AMOUNT: Final = frozenset({"amount"})
 
 KINDS: Final[Mapping[str, Kind]] = {
     "sign_in_code": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, _TO_CONTACTS),
@@ -73,13 +75,25 @@ KINDS: Final[Mapping[str, Kind]] = {
     "reset_password": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, _TO_CONTACTS),
     "invite_operator": Kind({"code": "k7wq3m9x2p", "hours": 72}, _CODE, _CODE),
     "already_registered": Kind({}),
-    "password_changed": Kind({}, channels=(*_TO_CONTACTS, "push")),
+    "password_changed": Kind({}, channels=_ANY),
     "second_factor_on": Kind({}),
     "second_factor_off": Kind({}),
     "break_glass": Kind(
         {"operator": "opr_01jd", "reason": "a member cannot sign in", "minutes": 60},
         frozenset({"reason"}),
     ),
+    "withdrawal_requested": Kind({"amount": "₹1500.00"}, _AMOUNT, channels=_ANY),
+    "withdrawal_approved": Kind({"amount": "₹1500.00"}, _AMOUNT, channels=_ANY, topic="account"),
+    "withdrawal_rejected": Kind(
+        {"amount": "₹1500.00", "reason": "the account is closed"},
+        _AMOUNT,
+        channels=_ANY,
+        topic="account",
+    ),
+    "withdrawal_paid": Kind(
+        {"amount": "₹1500.00", "utr": "123456"}, _AMOUNT | {"utr"}, channels=_ANY, topic="account"
+    ),
+    "withdrawal_reversed": Kind({"amount": "₹1500.00"}, _AMOUNT, channels=_ANY, topic="account"),
     "export_ready": Kind(
         {"url": "https://example.com/export", "hours": 24},
         frozenset({"url"}),

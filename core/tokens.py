@@ -40,6 +40,10 @@ SCOPES: Final = (
     "privacy:read",
     "privacy:write",
     "audit:read",
+    "wallet:read",
+    "withdrawals:read",
+    "withdrawals:write",
+    "withdrawals:approve",
     "platform:admin",
 )
 #: Scopes that only a person's session has: what is the caller's own, as member or as operator.

@@ -17,6 +17,11 @@ from db import members, sealing
 from db.pg import Db
 
 ROWS_A_TURN: Final = 500
+# Columns that hold JSON as text.
+JSON: Final = (
+    *("profile", "attributes", "parameters", "before", "after", "document", "details"),
+    "destination",
+)
 
 EXPORT_MEMBER: Final = """
 SELECT id, external_id, name, attributes, profile, id AS sealed_for, created_at, updated_at,
@@ -132,6 +137,29 @@ SELECT id, state, requested_by, created_at, finished_at FROM erasure
  WHERE program_id = $1 AND member_id = $2 ORDER BY id
 """
 
+EXPORT_KYC: Final = """
+SELECT state, document, member_id AS sealed_for, reason, submitted_at, reviewed_at FROM kyc
+ WHERE program_id = $1 AND member_id = $2
+"""
+# Whom money was paid to, or is to be, the law wants to know for some years (`db.retention`).
+ERASE_KYC: Final = """
+DELETE FROM kyc
+ WHERE program_id = $1 AND member_id = $2
+   AND NOT EXISTS (SELECT FROM withdrawal w
+                    WHERE w.member_id = kyc.member_id AND w.program_id = $1
+                      AND w.state NOT IN ('failed', 'rejected', 'canceled'))
+"""
+EXPORT_PAYOUT_METHODS: Final = """
+SELECT id, id AS sealed_for, kind, details, created_at FROM payout_method
+ WHERE program_id = $1 AND member_id = $2 ORDER BY id
+"""
+ERASE_PAYOUT_METHODS: Final = "DELETE FROM payout_method WHERE program_id = $1 AND member_id = $2"
+EXPORT_WITHDRAWALS: Final = """
+SELECT id, id AS sealed_for, amount_minor, currency, state, method, destination, reason, utr,
+       requested_at, updated_at
+  FROM withdrawal WHERE program_id = $1 AND member_id = $2 ORDER BY id
+"""
+
 
 class Table(NamedTuple):
     """A table, its exporter and its eraser; without one of them, `why` says so.
@@ -199,6 +227,19 @@ TABLES: Final = (
     Table("hold", EXPORT_HOLDS, why=LEDGER),
     Table("money_account", EXPORT_MONEY_ACCOUNTS, why=LEDGER),
     Table("money_transaction", EXPORT_MONEY, why=LEDGER),
+    Table("kyc", EXPORT_KYC, ERASE_KYC, sealed={"document": "kyc.document"}),
+    Table(
+        "payout_method",
+        EXPORT_PAYOUT_METHODS,
+        ERASE_PAYOUT_METHODS,
+        sealed={"details": "payout_method.details"},
+    ),
+    Table(
+        "withdrawal",
+        EXPORT_WITHDRAWALS,
+        why=PROOF + " Where the money went is forgotten when its time is over.",
+        sealed={"destination": "withdrawal.destination"},
+    ),
     Table("audit_entry", EXPORT_AUDIT_ENTRIES, why=PROOF + " It goes when its time is over."),
     Table("member_export", EXPORT_EXPORTS, why=PROOF + " The files are deleted."),
     Table("erasure", EXPORT_ERASURES, why=PROOF),
@@ -232,7 +273,7 @@ def _opened(ring: KeyRing, table: Table, row: dict[str, Any]) -> dict[str, Any]:
     for column, name in table.sealed.items():
         if row[column] is not None:
             row[column] = sealing.unseal(ring, row[column], name, sealed_for)
-    for column in ("profile", "attributes", "parameters", "before", "after"):
+    for column in JSON:
         if isinstance(row.get(column), str):
             row[column] = msgspec.Raw(row[column].encode())
     return row

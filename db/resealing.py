@@ -40,6 +40,9 @@ SELECT place, convert_from(substr(stored, 3, get_byte(stored, 1)), 'UTF8') AS ke
     UNION ALL SELECT 'operator.name', name FROM operator
     UNION ALL SELECT 'notification.address', address FROM notification
     UNION ALL SELECT 'notification.variables', variables FROM notification
+    UNION ALL SELECT 'kyc.document', document FROM kyc
+    UNION ALL SELECT 'payout_method.details', details FROM payout_method
+    UNION ALL SELECT 'withdrawal.destination', destination FROM withdrawal
   ) AS value
  WHERE stored IS NOT NULL
  GROUP BY place, key ORDER BY place, key
@@ -87,6 +90,7 @@ UPDATE identity SET refresh_token = item.sealed
 HASHED: Final = """
 SELECT (SELECT count(*) FROM member_contact) + (SELECT count(*) FROM operator)
      + (SELECT count(*) FROM identity)
+     + (SELECT count(*) FROM kyc) + (SELECT count(*) FROM payout_method)
 """
 
 PROFILES: Final = """
@@ -165,6 +169,34 @@ UPDATE operator SET name = item.sealed
   FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
  WHERE operator.id = item.id AND name = item.stored
 """
+DOCUMENTS: Final = """
+SELECT member_id AS id, document AS stored FROM kyc
+ WHERE member_id > $1 AND substr(document, 1, octet_length($2::bytea)) <> $2
+ ORDER BY member_id LIMIT $3
+"""
+SET_DOCUMENTS: Final = """
+UPDATE kyc SET document = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE kyc.member_id = item.id AND document = item.stored
+"""
+DETAILS: Final = """
+SELECT id, details AS stored FROM payout_method
+ WHERE id > $1 AND substr(details, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_DETAILS: Final = """
+UPDATE payout_method SET details = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE payout_method.id = item.id AND details = item.stored
+"""
+DESTINATIONS: Final = """
+SELECT id, destination AS stored FROM withdrawal
+ WHERE id > $1 AND substr(destination, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_DESTINATIONS: Final = """
+UPDATE withdrawal SET destination = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE withdrawal.id = item.id AND destination = item.stored
+"""
 
 PLAIN: Final = """
 SELECT (SELECT count(*) FROM member WHERE name IS NOT NULL OR attributes <> '{}')
@@ -222,6 +254,9 @@ COLUMNS: Final = (
     Column("operator.name", NAMES, SET_NAMES),
     Column("notification.address", ADDRESSES, SET_ADDRESSES),
     Column("notification.variables", VARIABLES, SET_VARIABLES),
+    Column("kyc.document", DOCUMENTS, SET_DOCUMENTS),
+    Column("payout_method.details", DETAILS, SET_DETAILS),
+    Column("withdrawal.destination", DESTINATIONS, SET_DESTINATIONS),
 )
 
 
@@ -240,7 +275,8 @@ async def used(db: Db) -> list[Use]:
 
 async def hashed(db: Db, ring: KeyRing) -> Use:
     """How many values are found by their hash, and the key that makes the hashes."""
-    return Use("the hashes of contacts", fields.hash_key(ring), await db.fetchval(HASHED))
+    place = "the hashes of contacts, documents and payout methods"
+    return Use(place, fields.hash_key(ring), await db.fetchval(HASHED))
 
 
 async def stale(db: Db, ring: KeyRing) -> int:

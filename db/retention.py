@@ -14,6 +14,20 @@ DELETE_DELIVERIES: Final = """
 DELETE FROM webhook_delivery WHERE id < $1 AND state <> 'pending'
 """
 DELETE_NOTIFICATIONS: Final = "DELETE FROM notification WHERE id < $1 AND state <> 'queued'"
+# Whoever was paid is remembered for as long as the law asks; of whoever was not, at once.
+FORGET_DESTINATIONS: Final = """
+UPDATE withdrawal SET destination = NULL
+ WHERE destination IS NOT NULL
+   AND (state IN ('failed', 'rejected', 'canceled') AND updated_at < $1
+     OR state IN ('paid', 'reversed') AND updated_at < $2)
+"""
+FORGET_DOCUMENTS: Final = """
+DELETE FROM kyc USING member
+ WHERE member.id = kyc.member_id AND member.erased_at IS NOT NULL
+   AND NOT EXISTS (SELECT FROM withdrawal w WHERE w.member_id = kyc.member_id
+                      AND (w.state IN ('requested', 'approved', 'paying')
+                        OR w.state IN ('paid', 'reversed') AND w.updated_at >= $1))
+"""
 # A moment of exclusive access is needed, and nobody shall queue up behind the wait for it.
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
 
@@ -40,3 +54,13 @@ async def delete_notifications(db: Db, before_ms: int) -> None:
     """Forget notifications made before `before_ms` that do not wait, and their dedupe keys."""
     entropy = bytes(ids.ENTROPY_BYTES)
     await db.execute(DELETE_NOTIFICATIONS, ids.new("notification", before_ms, entropy))
+
+
+async def forget_destinations(db: Db, unpaid_before: dt.datetime, paid_before: dt.datetime) -> None:
+    """Forget where money was to go whose withdrawal ended before the time for its end."""
+    await db.execute(FORGET_DESTINATIONS, unpaid_before, paid_before)
+
+
+async def forget_documents(db: Db, paid_before: dt.datetime) -> None:
+    """Forget who erased members were to the tax office, unless they were paid since."""
+    await db.execute(FORGET_DOCUMENTS, paid_before)

@@ -420,6 +420,22 @@ CREATE TABLE public.invitation (
     expires_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.kyc (
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL COLLATE pg_catalog."C",
+    document bytea NOT NULL,
+    document_hash bytea NOT NULL,
+    version integer NOT NULL,
+    reason text,
+    submitted_at timestamp with time zone NOT NULL,
+    reviewed_by text COLLATE pg_catalog."C",
+    reviewed_at timestamp with time zone,
+    CONSTRAINT kyc_rejection_has_a_reason CHECK (((state = 'rejected'::text) = (reason IS NOT NULL))),
+    CONSTRAINT kyc_review_is_whole CHECK ((((state = 'submitted'::text) = (reviewed_by IS NULL)) AND ((reviewed_by IS NULL) = (reviewed_at IS NULL)))),
+    CONSTRAINT kyc_state_is_known CHECK ((state = ANY (ARRAY['submitted'::text, 'verified'::text, 'rejected'::text])))
+);
+
 CREATE TABLE public.posting (
     partition smallint NOT NULL,
     generation integer NOT NULL,
@@ -550,6 +566,68 @@ CREATE TABLE public.mfa_challenge (
     CONSTRAINT mfa_challenge_wrong_is_bounded CHECK (((wrong >= 0) AND (wrong <= 5)))
 );
 
+CREATE TABLE public.money_account (
+    id bigint NOT NULL,
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    role text NOT NULL COLLATE pg_catalog."C",
+    currency text NOT NULL COLLATE pg_catalog."C",
+    member_id text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    network_id text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    balance_minor bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT money_account_covers_what_waits CHECK (((balance_minor >= 0) OR (role <> ALL (ARRAY['pending'::text, 'review'::text, 'held'::text, 'paid_out'::text])))),
+    CONSTRAINT money_account_member_is_named CHECK (((member_id <> ''::text) = (role = ANY (ARRAY['pending'::text, 'review'::text, 'available'::text, 'held'::text])))),
+    CONSTRAINT money_account_network_is_named CHECK (((network_id <> ''::text) = (role = 'receivable'::text))),
+    CONSTRAINT money_account_role_is_known CHECK ((role = ANY (ARRAY['receivable'::text, 'settled'::text, 'promotion'::text, 'expected'::text, 'margin'::text, 'pending'::text, 'review'::text, 'available'::text, 'held'::text, 'paid_out'::text, 'bad_debt'::text])))
+);
+
+ALTER TABLE public.money_account ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.money_account_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.money_posting (
+    transaction_id text NOT NULL COLLATE pg_catalog."C",
+    ordinal smallint NOT NULL,
+    source_id bigint NOT NULL,
+    destination_id bigint NOT NULL,
+    amount_minor bigint NOT NULL,
+    source_minor bigint NOT NULL,
+    destination_minor bigint NOT NULL,
+    CONSTRAINT money_posting_moves_between_accounts CHECK ((source_id <> destination_id)),
+    CONSTRAINT money_posting_moves_something CHECK ((amount_minor > 0))
+);
+
+CREATE VIEW public.money_entry AS
+ SELECT money_posting.transaction_id,
+    money_posting.ordinal,
+    money_posting.source_id AS account_id,
+    (- money_posting.amount_minor) AS amount_minor,
+    money_posting.source_minor AS balance_minor
+   FROM public.money_posting
+UNION ALL
+ SELECT money_posting.transaction_id,
+    money_posting.ordinal,
+    money_posting.destination_id AS account_id,
+    money_posting.amount_minor,
+    money_posting.destination_minor AS balance_minor
+   FROM public.money_posting;
+
+CREATE TABLE public.money_transaction (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    subject text NOT NULL COLLATE pg_catalog."C",
+    step integer NOT NULL,
+    member_id text COLLATE pg_catalog."C",
+    reason text,
+    recorded_by text NOT NULL COLLATE pg_catalog."C",
+    recorded_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.notification (
     id text NOT NULL COLLATE pg_catalog."C",
     program_id text COLLATE pg_catalog."C",
@@ -627,6 +705,17 @@ ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.payout_method (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    details bytea NOT NULL,
+    details_hash bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT payout_method_kind_is_known CHECK ((kind = ANY (ARRAY['upi'::text, 'bank'::text])))
 );
 
 CREATE TABLE public.program (
@@ -776,6 +865,34 @@ CREATE TABLE public.webhook_endpoint (
     CONSTRAINT webhook_endpoint_state_is_known CHECK ((state = ANY (ARRAY['enabled'::text, 'disabled'::text])))
 );
 
+CREATE TABLE public.withdrawal (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    method text NOT NULL COLLATE pg_catalog."C",
+    destination bytea,
+    language text NOT NULL COLLATE pg_catalog."C",
+    provider text COLLATE pg_catalog."C",
+    provider_reference text,
+    first_approved_by text COLLATE pg_catalog."C",
+    approved_by text COLLATE pg_catalog."C",
+    decided_by text COLLATE pg_catalog."C",
+    reason text,
+    utr text,
+    requested_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT withdrawal_amount_is_positive CHECK ((amount_minor > 0)),
+    CONSTRAINT withdrawal_has_two_approvers CHECK ((first_approved_by <> approved_by)),
+    CONSTRAINT withdrawal_is_paid_by_a_provider CHECK (((state <> 'paying'::text) OR (provider IS NOT NULL))),
+    CONSTRAINT withdrawal_is_paid_when_approved CHECK (((approved_by IS NOT NULL) OR (state <> ALL (ARRAY['approved'::text, 'paying'::text, 'paid'::text, 'failed'::text, 'reversed'::text])))),
+    CONSTRAINT withdrawal_method_is_known CHECK ((method = ANY (ARRAY['upi'::text, 'bank'::text]))),
+    CONSTRAINT withdrawal_state_is_known CHECK ((state = ANY (ARRAY['requested'::text, 'approved'::text, 'paying'::text, 'paid'::text, 'failed'::text, 'rejected'::text, 'canceled'::text, 'reversed'::text])))
+);
+
 ALTER TABLE ONLY public.audit_entry ATTACH PARTITION public.audit_entry_default DEFAULT;
 
 ALTER TABLE ONLY public.click ATTACH PARTITION public.click_default DEFAULT;
@@ -873,6 +990,9 @@ ALTER TABLE ONLY public.invitation
 ALTER TABLE ONLY public.invitation
     ADD CONSTRAINT invitation_pkey PRIMARY KEY (operator_id);
 
+ALTER TABLE ONLY public.kyc
+    ADD CONSTRAINT kyc_pkey PRIMARY KEY (member_id);
+
 ALTER TABLE ONLY public.ledger_transaction
     ADD CONSTRAINT ledger_transaction_pkey PRIMARY KEY (partition, generation, sequence);
 
@@ -909,6 +1029,21 @@ ALTER TABLE ONLY public.merchant
 ALTER TABLE ONLY public.mfa_challenge
     ADD CONSTRAINT mfa_challenge_pkey PRIMARY KEY (token_hash);
 
+ALTER TABLE ONLY public.money_account
+    ADD CONSTRAINT money_account_is_one UNIQUE (program_id, role, currency, member_id, network_id);
+
+ALTER TABLE ONLY public.money_account
+    ADD CONSTRAINT money_account_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.money_posting
+    ADD CONSTRAINT money_posting_pkey PRIMARY KEY (transaction_id, ordinal);
+
+ALTER TABLE ONLY public.money_transaction
+    ADD CONSTRAINT money_transaction_is_made_once UNIQUE (program_id, subject, step);
+
+ALTER TABLE ONLY public.money_transaction
+    ADD CONSTRAINT money_transaction_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_dedupe_key_is_unique UNIQUE NULLS NOT DISTINCT (program_id, dedupe_key);
 
@@ -926,6 +1061,12 @@ ALTER TABLE ONLY public.operator
 
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.payout_method
+    ADD CONSTRAINT payout_method_is_one UNIQUE (member_id, details_hash);
+
+ALTER TABLE ONLY public.payout_method
+    ADD CONSTRAINT payout_method_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.posting
     ADD CONSTRAINT posting_pkey PRIMARY KEY (partition, generation, sequence, ordinal);
@@ -975,6 +1116,9 @@ ALTER TABLE ONLY public.webhook_delivery
 ALTER TABLE ONLY public.webhook_endpoint
     ADD CONSTRAINT webhook_endpoint_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.withdrawal
+    ADD CONSTRAINT withdrawal_pkey PRIMARY KEY (id);
+
 CREATE INDEX account_by_member ON public.account USING btree (member_id) WHERE (member_id <> ''::text);
 
 CREATE INDEX account_by_partition ON public.account USING btree (partition);
@@ -1023,6 +1167,8 @@ CREATE INDEX hold_open ON public.hold USING btree (partition) WHERE (state = 'op
 
 CREATE INDEX idempotency_by_time ON public.idempotency USING btree (created_at);
 
+CREATE INDEX kyc_by_document ON public.kyc USING btree (program_id, document_hash);
+
 CREATE INDEX ledger_transaction_by_member ON public.ledger_transaction USING btree (member_id, generation, sequence);
 
 CREATE INDEX ledger_transaction_by_time ON public.ledger_transaction USING brin (recorded_at);
@@ -1045,6 +1191,14 @@ CREATE INDEX mfa_challenge_by_subject ON public.mfa_challenge USING btree (subje
 
 CREATE INDEX mfa_challenge_by_time ON public.mfa_challenge USING btree (created_at);
 
+CREATE INDEX money_account_of_member ON public.money_account USING btree (member_id) WHERE (member_id <> ''::text);
+
+CREATE INDEX money_posting_by_destination ON public.money_posting USING btree (destination_id, transaction_id);
+
+CREATE INDEX money_posting_by_source ON public.money_posting USING btree (source_id, transaction_id);
+
+CREATE INDEX money_transaction_of_member ON public.money_transaction USING btree (member_id, id) WHERE (member_id IS NOT NULL);
+
 CREATE INDEX notification_by_program ON public.notification USING btree (program_id, id);
 
 CREATE INDEX notification_by_recipient ON public.notification USING btree (recipient_id);
@@ -1063,6 +1217,8 @@ CREATE INDEX outbox_due ON public.outbox USING btree (due_at) WHERE (sent_at IS 
 
 CREATE INDEX outbox_sent ON public.outbox USING btree (sent_at) WHERE (sent_at IS NOT NULL);
 
+CREATE INDEX payout_method_by_details ON public.payout_method USING btree (program_id, details_hash);
+
 CREATE INDEX registration_by_expiry ON public.registration USING btree (expires_at);
 
 CREATE INDEX revocation_by_time ON public.revocation USING btree (revoked_at);
@@ -1074,6 +1230,12 @@ CREATE INDEX session_by_subject ON public.session USING btree (subject_id, id) W
 CREATE INDEX webhook_delivery_by_program ON public.webhook_delivery USING btree (program_id, id);
 
 CREATE INDEX webhook_endpoint_by_program ON public.webhook_endpoint USING btree (program_id, id);
+
+CREATE INDEX withdrawal_by_member ON public.withdrawal USING btree (member_id, id);
+
+CREATE INDEX withdrawal_by_program ON public.withdrawal USING btree (program_id, id);
+
+CREATE INDEX withdrawal_by_state ON public.withdrawal USING btree (program_id, state, id);
 
 ALTER INDEX public.audit_entry_by_id ATTACH PARTITION public.audit_entry_default_id_idx;
 
@@ -1101,6 +1263,10 @@ CREATE TRIGGER audit_entry_is_not_truncated BEFORE TRUNCATE ON public.audit_entr
 
 CREATE TRIGGER ledger_transaction_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_transaction FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER money_posting_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.money_posting FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER money_transaction_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.money_transaction FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER posting_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.posting FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 ALTER TABLE ONLY public.api_key
@@ -1124,6 +1290,9 @@ ALTER TABLE ONLY public.identity
 ALTER TABLE ONLY public.invitation
     ADD CONSTRAINT invitation_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operator(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.kyc
+    ADD CONSTRAINT kyc_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);
+
 ALTER TABLE ONLY public.link
     ADD CONSTRAINT link_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
@@ -1142,6 +1311,15 @@ ALTER TABLE ONLY public.merchant
 ALTER TABLE ONLY public.mfa_challenge
     ADD CONSTRAINT mfa_challenge_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
+ALTER TABLE ONLY public.money_posting
+    ADD CONSTRAINT money_posting_destination_exists FOREIGN KEY (destination_id) REFERENCES public.money_account(id);
+
+ALTER TABLE ONLY public.money_posting
+    ADD CONSTRAINT money_posting_source_exists FOREIGN KEY (source_id) REFERENCES public.money_account(id);
+
+ALTER TABLE ONLY public.money_posting
+    ADD CONSTRAINT money_posting_transaction_exists FOREIGN KEY (transaction_id) REFERENCES public.money_transaction(id);
+
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
@@ -1150,6 +1328,9 @@ ALTER TABLE ONLY public.one_time_code
 
 ALTER TABLE ONLY public.operator
     ADD CONSTRAINT operator_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.payout_method
+    ADD CONSTRAINT payout_method_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);
 
 ALTER TABLE ONLY public.recovery_code
     ADD CONSTRAINT recovery_code_subject_id_fkey FOREIGN KEY (subject_id) REFERENCES public.totp(subject_id) ON DELETE CASCADE;
@@ -1168,3 +1349,6 @@ ALTER TABLE ONLY public.webhook_delivery
 
 ALTER TABLE ONLY public.webhook_endpoint
     ADD CONSTRAINT webhook_endpoint_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.withdrawal
+    ADD CONSTRAINT withdrawal_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);

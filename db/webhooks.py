@@ -17,7 +17,19 @@ from core.links import Line
 from db import sealing
 from db.pg import Db
 
-EventType = Literal["award.created", "award.reversed", "click.recorded", "link.cap_reached"]
+EventType = Literal[
+    "award.created",
+    "award.reversed",
+    "click.recorded",
+    "link.cap_reached",
+    "withdrawal.requested",
+    "withdrawal.approved",
+    "withdrawal.rejected",
+    "withdrawal.canceled",
+    "withdrawal.completed",
+    "withdrawal.failed",
+    "withdrawal.reversed",
+]
 EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
 TEST_EVENT: Final = "webhook.test"
 # What secrets are sealed for; a rotation moves one to the other column as it is.

@@ -21,6 +21,8 @@ from gateway import (
     merchants,
     operations,
     sessions,
+    wallet,
+    withdrawals,
 )
 from gateway.app import Call
 from web.routing import Route
@@ -42,6 +44,11 @@ PATHS: Final = (
     ("GET", "/customers/{member_id}", "get_member"),
     ("GET", "/trackingsessions", "list_clicks"),
     ("GET", "/trackingsessions/{click_id}", "get_click"),
+    ("GET", "/wallet", "get_my_wallet"),
+    ("GET", "/wallet/transactions", "list_my_wallet_transactions"),
+    ("POST", "/wallet/withdraw", "create_withdrawal"),
+    ("GET", "/admin/withdrawals", "list_withdrawals"),
+    ("PATCH", "/admin/withdrawals/{withdrawal_id}/approve", "approve_withdrawal"),
 )
 BUSINESS: Final = "/api/v1/businesses/{business_id}/customers"
 
@@ -70,9 +77,9 @@ def _own(call: Call) -> Call:
 
 def _alias(routes: Iterable[Route], method: str, path: str, name: str, number: int) -> Route:
     route = next(one for one in routes if one.name == name)
-    assert route.method == method
     return msgspec.structs.replace(
         route,
+        method=method,
         path=path,
         name=f"{name}_alias_{number}",
         summary=f"As {route.method} {route.path}",
@@ -93,7 +100,7 @@ def _of_business(name: str, path: str, new_name: str, handler: object) -> Route:
 
 _KNOWN: Final = (
     *(*operations.ROUTES, *logins.ROUTES, *sessions.ROUTES, *me.ROUTES, *codes.ROUTES),
-    *(*members.ROUTES, *merchants.ROUTES, *clicks.ROUTES),
+    *(*members.ROUTES, *merchants.ROUTES, *clicks.ROUTES, *wallet.ROUTES, *withdrawals.ROUTES),
 )
 ROUTES: tuple[Route, ...] = (
     *(_alias(_KNOWN, *one, number) for number, one in enumerate(PATHS, 1)),

@@ -24,6 +24,7 @@ from gateway import (
     identities,
     imports,
     keys,
+    kyc,
     links,
     logins,
     me,
@@ -33,6 +34,7 @@ from gateway import (
     notifications,
     operations,
     operators,
+    payout_methods,
     privacy,
     programs,
     registrations,
@@ -43,7 +45,9 @@ from gateway import (
     statements,
     stats,
     templates,
+    wallet,
     webhooks,
+    withdrawals,
 )
 from gateway.app import Call
 from web import openapi
@@ -122,6 +126,10 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *break_glass.ROUTES,
             *privacy.ROUTES,
             *consents.ROUTES,
+            *wallet.ROUTES,
+            *kyc.ROUTES,
+            *payout_methods.ROUTES,
+            *withdrawals.ROUTES,
             *aliases.ROUTES,
         ),
     )

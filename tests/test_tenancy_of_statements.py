@@ -57,6 +57,7 @@ REASONS: Final[dict[tuple[str, str], str]] = {
     ("db.notifications", "RECORD"): "of a row that is under way",
     ("db.operators", "FIND"): "a mail address belongs to one operator of the installation",
     ("db.stats", "SETTLED"): "of a link that was read with its program",
+    ("db.withdrawals", "PROGRAM_OF"): "a task's and a provider's, by the id that they were given",
     ("db.webhooks", "DISABLE"): "of a delivery that is locked",
     ("db.webhooks", "UPDATE"): "of a row that is locked",
     ("db.webhooks", "WANTED"): "of all programs, for the flusher",

@@ -53,6 +53,8 @@ SESSION_DAYS: Final = 30
 NOTIFICATION_DAYS: Final = 30
 KEY_USAGE_DAYS: Final = 400
 RUN_DAYS: Final = 7
+# For questions about a withdrawal that was not paid.
+UNPAID_DAYS: Final = 30
 
 Action = Callable[[Settings, Db, int], Awaitable[None]]
 
@@ -95,7 +97,16 @@ async def forget(settings: Settings, db: Db, now_ms: int) -> None:
     await api_keys.delete_old_usage(db, day(now_ms) - dt.timedelta(days=KEY_USAGE_DAYS))
     await retention.delete_deliveries(db, now_ms - DELIVERY_DAYS * DAY_MS)
     await retention.delete_notifications(db, now_ms - NOTIFICATION_DAYS * DAY_MS)
+    await forget_payments(settings, db, now_ms)
     await runs.delete_old(db, now_ms - RUN_DAYS * DAY_MS)
+
+
+async def forget_payments(settings: Settings, db: Db, now_ms: int) -> None:
+    """Forget where money went, and to whom, when nobody needs to know any more."""
+    now = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC)
+    paid_before = now - dt.timedelta(days=settings.payment_retention_days)
+    await retention.forget_destinations(db, now - dt.timedelta(days=UNPAID_DAYS), paid_before)
+    await retention.forget_documents(db, paid_before)
 
 
 async def check_ledger(_settings: Settings, db: Db, _now_ms: int) -> None:

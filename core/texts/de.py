@@ -96,6 +96,42 @@ Was {program} über Sie gespeichert hat, liegt bereit:
 Der Link gilt {hours} Stunden. Wer ihn hat, kann Ihre Daten lesen: Geben Sie ihn nicht weiter.
 """,
     ),
+    "withdrawal_requested": Texts(
+        subject="Ihre Auszahlung über {amount} ist beantragt",
+        text="""\
+Sie haben {program} gebeten, Ihnen {amount} auszuzahlen. Das Geld ist zurückgelegt, bis es jemand geprüft hat.
+Wenn Sie das nicht waren, schreiben Sie {program} jetzt.
+""",
+    ),
+    "withdrawal_approved": Texts(
+        subject="Ihre Auszahlung über {amount} ist genehmigt",
+        text="""\
+Ihre Auszahlung über {amount} von {program} ist genehmigt und wird überwiesen.
+""",
+    ),
+    "withdrawal_rejected": Texts(
+        subject="Ihre Auszahlung über {amount} wurde nicht überwiesen",
+        text="""\
+Ihre Auszahlung über {amount} von {program} wurde nicht überwiesen; das Geld ist wieder verfügbar.
+
+Grund: {reason}
+""",
+    ),
+    "withdrawal_paid": Texts(
+        subject="Auszahlung überwiesen! UTR: {utr}",
+        text="""\
+Auszahlung überwiesen! UTR: {utr}
+
+{program} hat Ihnen {amount} überwiesen. Ihre Bank findet die Zahlung unter dieser UTR.
+""",
+    ),
+    "withdrawal_reversed": Texts(
+        subject="Ihre Auszahlung über {amount} kam zurück",
+        text="""\
+Ihre Bank hat die Zahlung über {amount} an {program} zurückgeschickt. Das Geld ist wieder verfügbar.
+Prüfen Sie Ihr Auszahlungsziel, bevor Sie es erneut beantragen.
+""",
+    ),
 }
 
 SMS: Final[Mapping[str, Texts]] = {
@@ -110,5 +146,20 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "password_changed": Texts(
         text="Ihr Passwort für {program} wurde geändert. Waren Sie es nicht, dann legen Sie jetzt ein neues fest."
+    ),
+    "withdrawal_requested": Texts(
+        text="Sie haben {program} um Auszahlung von {amount} gebeten. Waren Sie das nicht, schreiben Sie jetzt dorthin."
+    ),
+    "withdrawal_approved": Texts(
+        text="Ihre Auszahlung über {amount} von {program} ist genehmigt und wird überwiesen."
+    ),
+    "withdrawal_rejected": Texts(
+        text="Ihre Auszahlung über {amount} von {program} wurde nicht überwiesen: {reason}"
+    ),
+    "withdrawal_paid": Texts(
+        text="Auszahlung überwiesen! UTR: {utr}. {program} hat Ihnen {amount} gezahlt."
+    ),
+    "withdrawal_reversed": Texts(
+        text="Die Zahlung von {program} über {amount} kam von Ihrer Bank zurück und ist wieder verfügbar."
     ),
 }

@@ -96,6 +96,42 @@ What {program} has stored about you is ready:
 The link is good for {hours} hours. Who has it can read your data: do not pass it on.
 """,
     ),
+    "withdrawal_requested": Texts(
+        subject="Your withdrawal of {amount} was requested",
+        text="""\
+You asked {program} to pay you {amount}. The money is set aside until somebody has looked at it.
+If it was not you, write to {program} now.
+""",
+    ),
+    "withdrawal_approved": Texts(
+        subject="Your withdrawal of {amount} was approved",
+        text="""\
+Your withdrawal of {amount} from {program} was approved, and will be paid.
+""",
+    ),
+    "withdrawal_rejected": Texts(
+        subject="Your withdrawal of {amount} was not paid",
+        text="""\
+Your withdrawal of {amount} from {program} was not paid, and the money is available again.
+
+Reason: {reason}
+""",
+    ),
+    "withdrawal_paid": Texts(
+        subject="Withdrawal processed! UTR: {utr}",
+        text="""\
+Withdrawal processed! UTR: {utr}
+
+{program} has paid you {amount}. Your bank finds the payment by this UTR.
+""",
+    ),
+    "withdrawal_reversed": Texts(
+        subject="Your withdrawal of {amount} came back",
+        text="""\
+Your bank sent the payment of {amount} back to {program}. The money is available again.
+Check where you want to be paid before you ask for it again.
+""",
+    ),
 }
 
 SMS: Final[Mapping[str, Texts]] = {
@@ -110,5 +146,20 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "password_changed": Texts(
         text="Your password for {program} was changed. If it was not you, set a new one now."
+    ),
+    "withdrawal_requested": Texts(
+        text="You asked {program} to pay you {amount}. If it was not you, write to them now."
+    ),
+    "withdrawal_approved": Texts(
+        text="Your withdrawal of {amount} from {program} was approved, and will be paid."
+    ),
+    "withdrawal_rejected": Texts(
+        text="Your withdrawal of {amount} from {program} was not paid: {reason}"
+    ),
+    "withdrawal_paid": Texts(
+        text="Withdrawal processed! UTR: {utr}. {program} has paid you {amount}."
+    ),
+    "withdrawal_reversed": Texts(
+        text="The payment of {amount} by {program} came back from your bank, and is available again."
     ),
 }

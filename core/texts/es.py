@@ -96,6 +96,42 @@ Lo que {program} ha guardado sobre ti está listo:
 El enlace vale durante {hours} horas. Quien lo tenga puede leer tus datos: no lo compartas.
 """,
     ),
+    "withdrawal_requested": Texts(
+        subject="Ha pedido retirar {amount}",
+        text="""\
+Ha pedido a {program} que le pague {amount}. El dinero queda apartado hasta que alguien lo revise.
+Si no fue usted, escriba ahora a {program}.
+""",
+    ),
+    "withdrawal_approved": Texts(
+        subject="Su retirada de {amount} está aprobada",
+        text="""\
+Su retirada de {amount} de {program} está aprobada y se pagará.
+""",
+    ),
+    "withdrawal_rejected": Texts(
+        subject="Su retirada de {amount} no se ha pagado",
+        text="""\
+Su retirada de {amount} de {program} no se ha pagado, y el dinero vuelve a estar disponible.
+
+Motivo: {reason}
+""",
+    ),
+    "withdrawal_paid": Texts(
+        subject="¡Retirada pagada! UTR: {utr}",
+        text="""\
+¡Retirada pagada! UTR: {utr}
+
+{program} le ha pagado {amount}. Su banco encuentra el pago con esta UTR.
+""",
+    ),
+    "withdrawal_reversed": Texts(
+        subject="Su retirada de {amount} ha vuelto",
+        text="""\
+Su banco ha devuelto a {program} el pago de {amount}. El dinero vuelve a estar disponible.
+Compruebe dónde quiere cobrar antes de pedirlo otra vez.
+""",
+    ),
 }
 
 SMS: Final[Mapping[str, Texts]] = {
@@ -110,5 +146,18 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "password_changed": Texts(
         text="Se ha cambiado tu contraseña de {program}. Si no fuiste tú, elige otra ahora mismo."
+    ),
+    "withdrawal_requested": Texts(
+        text="Ha pedido a {program} que le pague {amount}. Si no fue usted, escríbanos ahora."
+    ),
+    "withdrawal_approved": Texts(
+        text="Su retirada de {amount} de {program} está aprobada y se pagará."
+    ),
+    "withdrawal_rejected": Texts(
+        text="Su retirada de {amount} de {program} no se ha pagado: {reason}"
+    ),
+    "withdrawal_paid": Texts(text="¡Retirada pagada! UTR: {utr}. {program} le ha pagado {amount}."),
+    "withdrawal_reversed": Texts(
+        text="Su banco ha devuelto a {program} el pago de {amount}; vuelve a estar disponible."
     ),
 }

@@ -96,6 +96,42 @@ Ce que {program} a enregistré à votre sujet est prêt :
 Le lien est valable {hours} heures. Quiconque l'a peut lire vos données : ne le transmettez pas.
 """,
     ),
+    "withdrawal_requested": Texts(
+        subject="Votre retrait de {amount} est demandé",
+        text="""\
+Vous avez demandé à {program} de vous verser {amount}. L'argent est mis de côté jusqu'à son examen.
+Si ce n'était pas vous, écrivez maintenant à {program}.
+""",
+    ),
+    "withdrawal_approved": Texts(
+        subject="Votre retrait de {amount} est approuvé",
+        text="""\
+Votre retrait de {amount} de {program} est approuvé et sera versé.
+""",
+    ),
+    "withdrawal_rejected": Texts(
+        subject="Votre retrait de {amount} n'a pas été versé",
+        text="""\
+Votre retrait de {amount} de {program} n'a pas été versé, et l'argent est de nouveau disponible.
+
+Raison : {reason}
+""",
+    ),
+    "withdrawal_paid": Texts(
+        subject="Retrait versé ! UTR : {utr}",
+        text="""\
+Retrait versé ! UTR : {utr}
+
+{program} vous a versé {amount}. Votre banque retrouve le versement par cette UTR.
+""",
+    ),
+    "withdrawal_reversed": Texts(
+        subject="Votre retrait de {amount} est revenu",
+        text="""\
+Votre banque a renvoyé à {program} le versement de {amount}. L'argent est de nouveau disponible.
+Vérifiez où vous voulez être payé avant de le redemander.
+""",
+    ),
 }
 
 SMS: Final[Mapping[str, Texts]] = {
@@ -110,5 +146,18 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "password_changed": Texts(
         text="Votre mot de passe pour {program} a été modifié. Si ce n'était pas vous, choisissez-en un nouveau maintenant."
+    ),
+    "withdrawal_requested": Texts(
+        text="Vous avez demandé à {program} de vous verser {amount}. Si ce n'était pas vous, écrivez-nous."
+    ),
+    "withdrawal_approved": Texts(
+        text="Votre retrait de {amount} de {program} est approuvé et sera versé."
+    ),
+    "withdrawal_rejected": Texts(
+        text="Votre retrait de {amount} de {program} n'a pas été versé : {reason}"
+    ),
+    "withdrawal_paid": Texts(text="Retrait versé ! UTR : {utr}. {program} vous a versé {amount}."),
+    "withdrawal_reversed": Texts(
+        text="Votre banque a renvoyé à {program} le versement de {amount} ; il est de nouveau disponible."
     ),
 }

@@ -96,6 +96,42 @@ EMAIL: Final[Mapping[str, Texts]] = {
 यह लिंक {hours} घंटे तक मान्य है। जिसके पास यह लिंक है, वह आपका डेटा पढ़ सकता है: इसे किसी को न दें।
 """,
     ),
+    "withdrawal_requested": Texts(
+        subject="{amount} की निकासी का अनुरोध मिला",
+        text="""\
+आपने {program} से {amount} निकालने का अनुरोध किया है। जाँच होने तक यह राशि अलग रखी गई है।
+यदि यह आपने नहीं किया, तो अभी {program} को लिखें।
+""",
+    ),
+    "withdrawal_approved": Texts(
+        subject="{amount} की निकासी मंज़ूर हुई",
+        text="""\
+{program} से आपकी {amount} की निकासी मंज़ूर हो गई है और भुगतान किया जाएगा।
+""",
+    ),
+    "withdrawal_rejected": Texts(
+        subject="{amount} की निकासी का भुगतान नहीं हुआ",
+        text="""\
+{program} से आपकी {amount} की निकासी का भुगतान नहीं हुआ, और राशि फिर से उपलब्ध है।
+
+कारण: {reason}
+""",
+    ),
+    "withdrawal_paid": Texts(
+        subject="निकासी पूरी हुई! UTR: {utr}",
+        text="""\
+निकासी पूरी हुई! UTR: {utr}
+
+{program} ने आपको {amount} का भुगतान किया है। आपका बैंक इस UTR से भुगतान खोज सकता है।
+""",
+    ),
+    "withdrawal_reversed": Texts(
+        subject="{amount} की निकासी वापस आ गई",
+        text="""\
+आपके बैंक ने {amount} का भुगतान {program} को लौटा दिया है। राशि फिर से उपलब्ध है।
+दोबारा अनुरोध करने से पहले जाँच लें कि आप भुगतान कहाँ चाहते हैं।
+""",
+    ),
 }
 
 SMS: Final[Mapping[str, Texts]] = {
@@ -110,5 +146,20 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "password_changed": Texts(
         text="{program} का आपका पासवर्ड बदल दिया गया है। यदि यह आपने नहीं किया, तो अभी नया पासवर्ड बनाएँ।"
+    ),
+    "withdrawal_requested": Texts(
+        text="आपने {program} से {amount} निकालने का अनुरोध किया। यदि यह आप नहीं थे, तो अभी हमें लिखें।"
+    ),
+    "withdrawal_approved": Texts(
+        text="{program} से आपकी {amount} की निकासी मंज़ूर हुई और भुगतान किया जाएगा।"
+    ),
+    "withdrawal_rejected": Texts(
+        text="{program} से आपकी {amount} की निकासी का भुगतान नहीं हुआ: {reason}"
+    ),
+    "withdrawal_paid": Texts(
+        text="निकासी पूरी हुई! UTR: {utr}। {program} ने आपको {amount} का भुगतान किया।"
+    ),
+    "withdrawal_reversed": Texts(
+        text="आपके बैंक ने {program} का {amount} का भुगतान लौटा दिया; राशि फिर से उपलब्ध है।"
     ),
 }

@@ -133,4 +133,18 @@ TEXTS: Final[dict[str, str]] = {
     "totp_not_enrolled": "Es gibt keine Authenticator-App; richten Sie zuerst eine ein.",
     "body_too_slow": "Der Inhalt kam nicht rechtzeitig an.",
     "head_too_large": "Die Anfragezeile oder ein Header ist zu lang.",
+    "amount_below_minimum": "Der Betrag ist kleiner, als das Programm auszahlt.",
+    "kyc_not_found": "Das Mitglied hat kein Dokument eingereicht.",
+    "payout_method_not_found": "Dieses Auszahlungsziel hat das Mitglied nicht.",
+    "withdrawal_not_found": "Diese Auszahlung gibt es in diesem Programm nicht.",
+    "kyc_not_verified": "Das Dokument, das das Mitglied ausweist, ist noch nicht geprüft.",
+    "too_many_payout_methods": (
+        "Mehr Auszahlungsziele kann das Mitglied nicht haben; löschen Sie zuerst eines."
+    ),
+    "withdrawal_not_open": (
+        "Die Auszahlung ist inzwischen weiter; dieser Schritt ist nicht mehr möglich."
+    ),
+    "second_approver_needed": (
+        "Über der Grenze des Programms muss eine zweite Person zustimmen, nicht dieselbe."
+    ),
 }

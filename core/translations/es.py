@@ -117,4 +117,16 @@ TEXTS: Final[dict[str, str]] = {
     "totp_not_enrolled": "No hay ninguna aplicación de autenticación; registre una primero.",
     "body_too_slow": "El cuerpo no llegó a tiempo.",
     "head_too_large": "La línea de petición o una cabecera es demasiado larga.",
+    "amount_below_minimum": "El importe es menor que el mínimo que paga el programa.",
+    "kyc_not_found": "El miembro no ha entregado ningún documento.",
+    "payout_method_not_found": "El miembro no tiene ese medio de cobro.",
+    "withdrawal_not_found": "No existe esa retirada en este programa.",
+    "kyc_not_verified": "El documento que dice quién es el miembro aún no se ha verificado.",
+    "too_many_payout_methods": (
+        "El miembro ya tiene todos los medios de cobro posibles; elimine uno primero."
+    ),
+    "withdrawal_not_open": "La retirada ha seguido su curso; este paso ya no se puede dar.",
+    "second_approver_needed": (
+        "Por encima del límite del programa debe aprobar una segunda persona, no la misma."
+    ),
 }

@@ -122,4 +122,16 @@ TEXTS: Final[dict[str, str]] = {
     ),
     "body_too_slow": "Le corps n'est pas arrivé à temps.",
     "head_too_large": "La ligne de requête ou un en-tête est trop long.",
+    "amount_below_minimum": "Le montant est inférieur au minimum que verse le programme.",
+    "kyc_not_found": "Le membre n'a remis aucun document.",
+    "payout_method_not_found": "Le membre n'a pas ce moyen de versement.",
+    "withdrawal_not_found": "Ce retrait n'existe pas dans ce programme.",
+    "kyc_not_verified": "Le document qui dit qui est le membre n'est pas encore vérifié.",
+    "too_many_payout_methods": (
+        "Le membre a déjà tous les moyens de versement possibles ; supprimez-en un d'abord."
+    ),
+    "withdrawal_not_open": "Le retrait a avancé entre-temps ; cette étape n'est plus possible.",
+    "second_approver_needed": (
+        "Au-delà du seuil du programme, une seconde personne doit approuver, et pas la même."
+    ),
 }

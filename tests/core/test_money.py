@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.money import Money, cashback, split
+from core.money import Money, cashback, split, text
 
 amounts = st.integers(-(10**15), 10**15)
 weights = st.lists(st.integers(0, 10**6), min_size=1, max_size=12).filter(any)
@@ -54,3 +54,20 @@ def test_money_on_the_wire_is_an_integer_and_a_currency() -> None:
     for bad in (wire.replace(b"5000", b"50.5"), wire.replace(b"INR", b"inr")):
         with pytest.raises(msgspec.ValidationError):
             msgspec.json.decode(bad, type=Money)
+
+
+@pytest.mark.parametrize(
+    ("amount_minor", "currency", "shown"),
+    [
+        (150_000, "INR", "₹1500.00"),
+        (5, "INR", "₹0.05"),
+        (-4_000, "INR", "-₹40.00"),
+        (350, "CHF", "CHF 3.50"),
+        (800, "JPY", "¥800"),
+        (1_234, "KWD", "KWD 1.234"),
+    ],
+)
+def test_an_amount_is_read_with_the_places_of_its_currency(
+    amount_minor: int, currency: str, shown: str
+) -> None:
+    assert text(Money(amount_minor, currency)) == shown

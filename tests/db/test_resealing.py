@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import AsyncIterator
 
@@ -10,7 +11,9 @@ import pytest
 
 from core import keyring
 from core.errors import BadField
-from db import members, notifications, pg, resealing, webhooks
+from core.kyc import Document
+from core.payout_methods import Upi
+from db import kyc, members, notifications, payout_methods, pg, resealing, webhooks, withdrawals
 from db.members import NewMember
 from deploy.local.postgres import DatabaseUrls
 from tests.conftest import RING
@@ -32,6 +35,16 @@ NOTE = notifications.New(
 )
 
 
+NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+DOCUMENT = Document(kind="pan", number="ABCPE1234F", name="Asha")
+DETAILS = Upi(vpa="asha@okbank", name="Asha")
+WITHDRAWAL = """
+INSERT INTO withdrawal (id, program_id, member_id, amount_minor, currency, state, version, method,
+                        destination, language, requested_at, updated_at)
+VALUES ('wdr_1', $1, 'mem_1', 1, 'INR', 'requested', 1, 'upi', $2, 'en', now(), now())
+"""
+
+
 class Killed(Exception):
     """The process ended here."""
 
@@ -49,6 +62,10 @@ async def owner(db: pg.Db, database: DatabaseUrls) -> AsyncIterator[pg.Db]:
     await webhooks.add(db, RING, PROGRAM, "whk_1", endpoint, "whsec_one")
     await webhooks.rotate(db, RING, PROGRAM, "whk_1", "whsec_two", 24)
     await notifications.add(db, RING, NOTE)
+    await kyc.put(db, RING, PROGRAM, "mem_1", DOCUMENT, NOW)
+    await payout_methods.add(db, RING, PROGRAM, "mem_1", "pmt_1", DETAILS, NOW)
+    sealed = payout_methods.seal(RING, DETAILS, withdrawals.DESTINATION, "wdr_1")
+    await db.execute(WITHDRAWAL, PROGRAM, sealed)
     connection = await asyncpg.connect(database.migrate)
     yield connection
     await connection.close()
@@ -72,6 +89,12 @@ async def test_all_that_is_sealed_comes_under_the_active_key(owner: pg.Db) -> No
     assert await resealing.run(owner, ROTATED, ignore) == 0
     alone = keyring.retire(ROTATED, "field", OLD)
     assert await names(owner, alone) == [f"Name {n}" for n in range(COUNT)]
+    found = await kyc.find(owner, alone, PROGRAM, "mem_1")
+    assert found is not None
+    assert found.document == DOCUMENT
+    (method,) = await payout_methods.of_member(owner, alone, PROGRAM, "mem_1")
+    wanted = await withdrawals.get(owner, alone, PROGRAM, "wdr_1")
+    assert method.details == wanted.destination == DETAILS
     with pytest.raises(BadField):
         await names(owner, RING)
 

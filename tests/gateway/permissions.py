@@ -154,6 +154,26 @@ record_member_consent | privacy:write | owner app
 list_my_consents | me | member
 list_my_consent_history | me | member
 record_my_consent | me | member
+get_my_wallet | me | member
+list_my_wallet_transactions | me | member
+get_member_wallet | wallet:read | staff owner app
+list_member_wallet_transactions | wallet:read | staff owner app
+put_my_kyc | me | member
+get_my_kyc | me | member
+get_member_kyc | wallet:read | staff owner app
+verify_member_kyc | withdrawals:write | owner app
+reject_member_kyc | withdrawals:write | owner app
+create_payout_method | me | member
+list_payout_methods | me | member
+delete_payout_method | me | member
+list_member_payout_methods | wallet:read | staff owner app
+create_withdrawal | me | member
+list_withdrawals | me withdrawals:read | member staff owner app
+get_withdrawal | me withdrawals:read | member staff owner app
+cancel_withdrawal | me | member
+approve_withdrawal | withdrawals:approve | owner app
+reject_withdrawal | withdrawals:write | owner app
+complete_withdrawal | withdrawals:write | owner app
 live_alias_1 | - | anyone
 log_in_alias_2 | - | anyone
 refresh_alias_3 | - | anyone
@@ -169,6 +189,11 @@ get_merchant_alias_12 | programs:read | staff owner admin app
 get_member_alias_13 | members:read | staff owner app
 list_clicks_alias_14 | clicks:read | staff owner app
 get_click_alias_15 | clicks:read | staff owner app
+get_my_wallet_alias_16 | me | member
+list_my_wallet_transactions_alias_17 | me | member
+create_withdrawal_alias_18 | me | member
+list_withdrawals_alias_19 | me withdrawals:read | member staff owner app
+approve_withdrawal_alias_20 | withdrawals:approve | owner app
 list_customers | members:read | staff owner app
 create_customer | members:write | staff owner app
 get_customer | members:read | staff owner app

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from core import tokens
 from gateway import routes
 from gateway.app import App
-from tests.gateway import people
+from tests.gateway import cash, people
 from tests.gateway.conftest import RING, Client, Db, bearer
 from web.routing import Route
 
@@ -23,6 +23,10 @@ WEEK: Final = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 BODIES: Final[dict[str, object]] = {
     "replay_webhook_endpoint": WEEK,
     "record_member_consent": {"is_given": True},
+    "verify_member_kyc": {"version": 1},
+    "reject_member_kyc": {"version": 1, "reason": "x"},
+    "reject_withdrawal": {"reason": "x"},
+    "complete_withdrawal": {"utr": "123456"},
 }
 #: Names in paths that are no ids of a program's things.
 NO_IDS: Final = {"provider", "purpose", "channel", "language", "name", "kind"}
@@ -123,6 +127,15 @@ async def an_erasure(world: World) -> str:
     return str((await post(world, f"/v1/members/{await a_member(world)}/erase", {}))["id"])
 
 
+async def a_method(world: World) -> str:
+    return await cash.method(await cash.person(world.client, world.app))
+
+
+async def a_withdrawal(world: World) -> str:
+    asha = await cash.payable(world.client, world.app, 10_000)
+    return await cash.requested(asha, 10_000)
+
+
 #: How to make what a name in a path stands for. A route with another name adds a line here.
 MAKE: Final[dict[str, Make]] = {
     "program_id": a_program,
@@ -141,6 +154,8 @@ MAKE: Final[dict[str, Make]] = {
     "export_id": an_export,
     "erasure_id": an_erasure,
     "business_id": a_program,
+    "method_id": a_method,
+    "withdrawal_id": a_withdrawal,
 }
 
 
@@ -209,5 +224,6 @@ async def rows(db: Db) -> list[int]:
     tables = [
         *("program", "member", "merchant", "link", "webhook_endpoint", "webhook_delivery"),
         *("outbox", "operator", "session", "api_key", "idempotency", "audit_entry"),
+        *("kyc", "payout_method", "withdrawal", "money_transaction"),
     ]
     return [await db.fetchval(f"SELECT count(*) FROM {table}") for table in tables]

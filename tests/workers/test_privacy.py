@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import msgspec
 import pytest
 
 from core import contacts as contacts_
+from core.kyc import Document
+from core.payout_methods import Upi
 from core.settings import Settings
 from db import (
     consents,
@@ -19,10 +22,12 @@ from db import (
     erasures,
     exports,
     keys,
+    kyc,
     ledger,
     members,
     notifications,
     outbox,
+    payout_methods,
     personal,
     pg,
     reconcile,
@@ -39,6 +44,7 @@ __all__ = ["bank"]
 
 NAMED = ("Asha Verma", "asha@example.com", "Pune", "m-4711", "Lynx/2.9", "https://from.example")
 OTHER = "mem_2"
+NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 SESSION = """
 INSERT INTO session (id, program_id, subject_id, role, has_second_factor, family_hash, refresh_hash,
                      user_agent, expires_at)
@@ -107,6 +113,11 @@ async def member(db: pg.Db) -> str:
         await db.execute(TOTP, member_id, PROGRAM, sealed)
         await db.execute(RECOVERY, member_id)
         await db.execute(CHALLENGE, member_id, PROGRAM)
+        name = "Ben" if member_id == OTHER else NAMED[0]
+        document = Document(kind="pan", number="ABCPE1234F", name=name)
+        await kyc.put(db, RING, PROGRAM, member_id, document, NOW)
+        details = Upi(vpa="asha@okbank", name=name)
+        await payout_methods.add(db, RING, PROGRAM, member_id, f"pmt_{member_id}", details, NOW)
     await db.execute("DELETE FROM outbox")
     return MEMBER
 
@@ -201,6 +212,8 @@ async def test_an_export_has_all_that_is_known_and_nothing_of_others(
     assert said["data"]["registration"][0]["name"] == f"alias of {NAMED[1]}"
     assert said["data"]["identity"][0]["subject"] == f"at Google {NAMED[1]}"
     assert said["data"]["click"][0]["parameters"] == {"sub1": "x"}
+    assert said["data"]["kyc"][0]["document"]["number"] == "ABCPE1234F"
+    assert said["data"]["payout_method"][0]["details"]["vpa"] == "asha@okbank"
     stored = await exports.get(db, PROGRAM, "exp_1")
     assert (stored.state, stored.size_bytes) == ("done", len(text.encode()))
     assert stored.steps_done == stored.steps == len(personal.EXPORTED)

@@ -1,0 +1,204 @@
+"""Withdrawals in PostgreSQL: many at once, each step with its money."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+
+import asyncpg
+import pytest
+
+from core import errors, wallet
+from core.payout_methods import Upi
+from core.wallet import Account
+from core.withdrawals import Step
+from db import members, money, pg, wallets, withdrawals
+from db.withdrawals import Act, New, Withdrawal
+from tests.conftest import RING
+from tests.db.conftest import PROGRAM
+
+MEMBER = "mem_1"
+NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+ACT = Act(by="opr_1", at=NOW)
+
+
+@pytest.fixture(autouse=True)
+async def member(db: pg.Db) -> None:
+    await members.add(db, RING, PROGRAM, MEMBER, members.NewMember())
+
+
+async def credit(db: pg.Db, amount_minor: int, number: int = 1) -> None:
+    legs = {
+        Account("receivable", "INR", network_id="net_1"): -amount_minor,
+        Account("available", "INR", MEMBER): amount_minor,
+    }
+    made = money.Transaction(
+        *(f"mtx_credit{number}", "cashback", f"cnv_{number}", 1, MEMBER, None, "test", NOW),
+        wallet.postings(legs),
+    )
+    async with db.transaction():
+        await money.post(db, await money.lock(db, PROGRAM, legs), [made])
+
+
+def new(number: int, amount_minor: int = 100) -> New:
+    return New(
+        id=f"wdr_{number}",
+        program_id=PROGRAM,
+        member_id=MEMBER,
+        amount_minor=amount_minor,
+        currency="INR",
+        details=Upi(vpa="asha@okbank", name="Asha"),
+        language="en",
+    )
+
+
+async def request(db: pg.Db, number: int, amount_minor: int = 100) -> Withdrawal:
+    async with db.transaction():
+        return await withdrawals.request(db, RING, new(number, amount_minor), ACT)
+
+
+async def take(db: pg.Db, number: int, step: Step, act: Act = ACT) -> Withdrawal:
+    async with db.transaction():
+        before = await withdrawals.lock(db, RING, PROGRAM, f"wdr_{number}")
+        return await withdrawals.take(db, RING, before, step, act)
+
+
+async def roles(db: pg.Db) -> dict[str, int]:
+    return {total.role: total.total_minor for total in await money.totals(db, PROGRAM)}
+
+
+async def test_a_request_holds_the_money(db: pg.Db) -> None:
+    await credit(db, 250)
+    made = await request(db, 1)
+    assert (made.state, made.version, made.destination) == ("requested", 1, new(1).details)
+    assert await money.balances(db, PROGRAM, MEMBER) == {
+        ("INR", "available"): 150,
+        ("INR", "held"): 100,
+    }
+    assert await money.check(db) == []
+
+
+async def test_many_requests_at_once_never_take_more_than_there_is(
+    db: pg.Db, pool: pg.Pool
+) -> None:
+    await credit(db, 450)
+
+    async def ask(number: int) -> bool:
+        async with pool.acquire() as own:
+            try:
+                await request(own, number)
+            except errors.InsufficientBalance:
+                return False
+            return True
+
+    outcomes = await asyncio.gather(*(ask(number) for number in range(20)))
+    assert sum(outcomes) == 4
+    assert await money.balances(db, PROGRAM, MEMBER) == {
+        ("INR", "available"): 50,
+        ("INR", "held"): 400,
+    }
+    assert await db.fetchval("SELECT count(*) FROM withdrawal") == 4
+    assert await money.check(db) == []
+
+
+async def test_of_many_deciders_at_once_one_decides(db: pg.Db, pool: pg.Pool) -> None:
+    await credit(db, 100)
+    await request(db, 1)
+    steps: list[Step] = ["approve", "reject", "cancel"] * 5
+
+    async def decide(step: Step) -> bool:
+        async with pool.acquire() as own:
+            try:
+                await take(own, 1, step)
+            except errors.WithdrawalNotOpen:
+                return False
+            return True
+
+    outcomes = await asyncio.gather(*map(decide, steps))
+    # An approved one may still be rejected.
+    assert sum(outcomes) in {1, 2}
+    found = await withdrawals.get(db, RING, PROGRAM, "wdr_1")
+    assert (await roles(db))["held"] == (100 if found.state == "approved" else 0)
+    assert await money.check(db) == []
+
+
+async def test_it_is_completed_once_by_whoever_comes_first(db: pg.Db, pool: pg.Pool) -> None:
+    await credit(db, 100)
+    await request(db, 1)
+    await take(db, 1, "approve")
+
+    async def complete(number: int) -> bool:
+        async with pool.acquire() as own:
+            try:
+                await take(own, 1, "complete", Act(by="opr_1", at=NOW, utr=f"UTR{number}"))
+            except errors.WithdrawalNotOpen:
+                return False
+            return True
+
+    assert sum(await asyncio.gather(*map(complete, range(8)))) == 1
+    assert (await roles(db))["paid_out"] == 100
+    assert await money.check(db) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "available", "held", "paid_out"),
+    [
+        (["cancel"], 100, 0, 0),
+        (["reject"], 100, 0, 0),
+        (["approve", "reject"], 100, 0, 0),
+        (["approve", "complete"], 0, 0, 100),
+        (["approve", "complete", "reverse"], 100, 0, 0),
+        (["approve", "send"], 0, 100, 0),
+        (["approve", "send", "fail"], 100, 0, 0),
+        (["approve", "send", "settle"], 0, 0, 100),
+        (["approve", "send", "settle", "reverse"], 100, 0, 0),
+    ],
+)
+async def test_each_way_leaves_the_money_where_it_belongs(
+    db: pg.Db, steps: list[Step], available: int, held: int, paid_out: int
+) -> None:
+    await credit(db, 100)
+    await request(db, 1)
+    for step in steps:
+        await take(db, 1, step, Act(by="opr_1", at=NOW, provider="razorpayx", utr="UTR1"))
+    found = await roles(db)
+    assert (found["available"], found["held"], found["paid_out"]) == (available, held, paid_out)
+    assert await money.check(db) == []
+    (purse,) = await wallets.purses(db, PROGRAM, MEMBER, "INR")
+    assert purse.lifetime_minor == 100
+
+
+async def test_a_step_that_fails_leaves_nothing(db: pg.Db) -> None:
+    await credit(db, 100)
+    await request(db, 1)
+    with pytest.raises(errors.WithdrawalNotOpen):
+        await take(db, 1, "complete")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await db.execute("UPDATE withdrawal SET state = 'paid'")
+    assert (await withdrawals.get(db, RING, PROGRAM, "wdr_1")).state == "requested"
+
+
+async def test_where_it_goes_is_not_readable_in_the_database(db: pg.Db) -> None:
+    await credit(db, 100)
+    await request(db, 1)
+    row = await db.fetchval("SELECT withdrawal::text FROM withdrawal")
+    assert "okbank" not in row
+    assert b"okbank" not in await db.fetchval("SELECT destination FROM withdrawal")
+
+
+async def test_a_statement_is_read_in_pages_and_each_line_follows_the_one_before(
+    db: pg.Db,
+) -> None:
+    for number in range(5):
+        await credit(db, 10, number)
+    await request(db, 1, 30)
+    found: list[wallets.WalletLine] = []
+    before = wallets.Place()
+    while page := await wallets.statement(
+        db, PROGRAM, MEMBER, "available", "INR", before=before, limit=2
+    ):
+        found += page
+        transaction_id, _, ordinal = page[-1].id.partition(".")
+        before = wallets.Place(transaction_id, int(ordinal))
+    assert len(found) == 6
+    assert {line.amount_minor for line in found} == {10, -30}
