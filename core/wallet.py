@@ -71,7 +71,7 @@ def postings(legs: Legs) -> list[Posting]:
         raise ValueError("the legs of a transaction must sum to zero in each currency")
     made: list[Posting] = []
     for currency in sorted({account.currency for account in legs}):
-        own = sorted((account, leg) for account, leg in legs.items() if account.currency == currency)
+        own = sorted(one for one in legs.items() if one[0].currency == currency)
         losing = [(account, -leg) for account, leg in own if leg < 0]
         made += _paired(losing, [(account, leg) for account, leg in own if leg > 0])
     return made
@@ -110,7 +110,8 @@ def _paired(
     sources: Iterable[tuple[Account, int]], destinations: Iterable[tuple[Account, int]]
 ) -> list[Posting]:
     made, waiting = [], deque(destinations)
-    for source, left in sources:
+    for source, given in sources:
+        left = given
         while left:
             destination, wanted = waiting.popleft()
             amount_minor = min(left, wanted)

@@ -5,8 +5,10 @@ of a subject (a conversion, a withdrawal, a claim) moves money once, whoever ask
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
+
+import asyncpg
 
 from core import wallet
 from core.wallet import Account, Posting
@@ -17,7 +19,7 @@ INSERT INTO money_account (program_id, role, currency, member_id, network_id)
 SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) ORDER BY 2, 3, 4, 5
     ON CONFLICT DO NOTHING
 """
-# In the order of their numbers, always: whoever needs two of them waits for no one who waits for it.
+# In the order of their numbers, always: of two who need the same accounts one waits, never both.
 LOCK_ACCOUNTS: Final = """
 SELECT a.id, a.role, a.currency, a.member_id, a.network_id, a.balance_minor
   FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])
@@ -92,7 +94,7 @@ class Total(NamedTuple):
 class Locked:
     """Accounts that nobody else changes before the transaction ends."""
 
-    def __init__(self, program_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, program_id: str, rows: Iterable[asyncpg.Record]) -> None:
         self.program_id = program_id
         self.ids: dict[Account, int] = {}
         self.balances: dict[Account, int] = {}
