@@ -13,7 +13,8 @@ import msgspec
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request to another server; `purpose` is a word for metrics, from a small fixed set.
-    `is_http2` is for servers that speak nothing else.
+    `is_http2` is for servers that speak nothing else. Of the answer's body at most
+    `answer_bytes_max` bytes are read.
     """
 
     method: str
@@ -23,6 +24,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     timeout_s: float = 15.0
     is_http2: bool = False
+    answer_bytes_max: int = 1 << 20
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
@@ -50,3 +52,7 @@ class OutboundFailed(OutboundError):
 
 class OutboundUnknown(OutboundError):
     """The request may have arrived: look up what became of it, or repeat it with its own key."""
+
+
+class OutboundTooLarge(OutboundUnknown):
+    """The answer is longer than may be read; the request has arrived."""

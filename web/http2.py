@@ -18,16 +18,23 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, ProtocolError
 from yarl import URL
 
-from core.http import HttpRequest, HttpResponse, OutboundError, OutboundFailed, OutboundUnknown
+from core.http import (
+    HttpRequest,
+    HttpResponse,
+    OutboundError,
+    OutboundFailed,
+    OutboundTooLarge,
+    OutboundUnknown,
+)
 
-RESPONSE_BYTES_MAX: Final = 1 << 20
 CONNECTIONS_MAX: Final = 64
 
 
 class _Stream:
     """A request that waits for its answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
         self.answered: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
         self.headers: dict[str, str] = {}
         self.body = bytearray()
@@ -108,7 +115,7 @@ class Connection(asyncio.Protocol):
         except H2Error as error:
             self.is_open = False
             raise OutboundFailed(type(error).__name__) from error
-        stream = self._streams[stream_id] = _Stream()
+        stream = self._streams[stream_id] = _Stream(request.answer_bytes_max)
         self._flush()
         return stream_id, stream
 
@@ -137,8 +144,8 @@ class Connection(asyncio.Protocol):
         if stream is None:
             return
         stream.body += event.data
-        if len(stream.body) > RESPONSE_BYTES_MAX:
-            stream.fail(OutboundUnknown(f"the answer exceeds {RESPONSE_BYTES_MAX} bytes"))
+        if len(stream.body) > stream.bytes_max:
+            stream.fail(OutboundTooLarge(f"the answer exceeds {stream.bytes_max} bytes"))
 
     def _fail(self, error: OutboundError, *, after: int) -> None:
         for stream_id, stream in self._streams.items():

@@ -27,13 +27,13 @@ from core.http import (
     OutboundError,
     OutboundFailed,
     OutboundRefused,
+    OutboundTooLarge,
     OutboundUnknown,
 )
 from web import metrics
 from web.http2 import Http2
 
 PORTS: Final = frozenset({80, 443, 8080, 8443})
-RESPONSE_BYTES_MAX: Final = 1 << 20
 CONNECTIONS_PER_HOST: Final = 8
 # After so many requests without an answer a host is left alone for a while.
 BREAKER_FAILURES: Final = 5
@@ -253,8 +253,8 @@ class Outbound:
             body = bytearray()
             async for chunk in response.content.iter_chunked(READ_BYTES):
                 body += chunk
-                if len(body) > RESPONSE_BYTES_MAX:
-                    raise OutboundUnknown(f"the answer exceeds {RESPONSE_BYTES_MAX} bytes")
+                if len(body) > request.answer_bytes_max:
+                    raise OutboundTooLarge(f"the answer exceeds {request.answer_bytes_max} bytes")
             headers = {name.lower(): value for name, value in response.headers.items()}
             return HttpResponse(response.status, headers, bytes(body))
 

@@ -9,13 +9,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core.http import HttpRequest, OutboundFailed, OutboundRefused, OutboundUnknown
+from core.http import (
+    HttpRequest,
+    OutboundFailed,
+    OutboundRefused,
+    OutboundTooLarge,
+    OutboundUnknown,
+)
 from web import metrics, outbound
 from web.outbound import Guard, Outbound, is_public
 
@@ -259,8 +266,11 @@ async def test_an_endless_answer_is_cut_off(client: Outbound, peer: Peer) -> Non
             await response.write(b"x" * 65_536)
 
     peer.handle = flood
-    with pytest.raises(OutboundUnknown, match="exceeds"):
+    with pytest.raises(OutboundTooLarge, match="exceeds 1048576"):
         await client.send(request(peer.url()))
+    asked = msgspec.structs.replace(request(peer.url()), answer_bytes_max=70_000)
+    with pytest.raises(OutboundTooLarge, match="exceeds 70000"):
+        await client.send(asked)
 
 
 async def test_a_host_that_keeps_failing_is_left_alone(client: Outbound, peer: Peer) -> None:
