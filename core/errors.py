@@ -44,6 +44,8 @@ StampgateError                     500 internal_error
 │   ├── MemberNotFound             404 member_not_found
 │   ├── ContactNotFound            404 contact_not_found
 │   ├── LinkNotFound               404 link_not_found
+│   ├── CategoryNotFound           404 category_not_found
+│   ├── OfferNotFound              404 offer_not_found
 │   ├── ClickNotFound              404 click_not_found
 │   ├── AwardNotFound              404 award_not_found
 │   ├── HoldNotFound               404 hold_not_found
@@ -64,6 +66,12 @@ StampgateError                     500 internal_error
 ├── MethodNotAllowed               405 method_not_allowed
 ├── Conflict                       409 conflict
 │   ├── SlugTaken                  409 slug_taken
+│   ├── CategorySlugTaken          409 category_slug_taken
+│   ├── CategoryCycle              409 category_cycle
+│   ├── CategoryInUse              409 category_in_use
+│   ├── OfferNotActive             409 offer_not_active
+│   ├── OfferInUse                 409 offer_in_use
+│   ├── LinkInUse                  409 link_in_use
 │   ├── ExternalIdTaken            409 external_id_taken
 │   ├── MailTaken                  409 mail_taken
 │   ├── IdentityTaken              409 identity_taken
@@ -324,6 +332,14 @@ class LinkNotFound(NotFound, code="link_not_found"):
     """There is no such link."""
 
 
+class CategoryNotFound(NotFound, code="category_not_found"):
+    """There is no such category in this program."""
+
+
+class OfferNotFound(NotFound, code="offer_not_found"):
+    """There is no such offer in this program."""
+
+
 class ClickNotFound(NotFound, code="click_not_found"):
     """There is no such click in this program."""
 
@@ -406,6 +422,30 @@ class Conflict(StampgateError, code="conflict", status=409):
 
 class SlugTaken(Conflict, code="slug_taken"):
     """Another link has this slug."""
+
+
+class CategorySlugTaken(Conflict, code="category_slug_taken"):
+    """Another category of the program has this slug."""
+
+
+class CategoryCycle(Conflict, code="category_cycle"):
+    """A category cannot stand under itself or under what is below it."""
+
+
+class CategoryInUse(Conflict, code="category_in_use"):
+    """Categories, merchants or offers are filed in this category; move them first."""
+
+
+class OfferNotActive(Conflict, code="offer_not_active"):
+    """The offer is not active now."""
+
+
+class OfferInUse(Conflict, code="offer_in_use"):
+    """The offer is no draft any more: clicks may refer to it. End it instead."""
+
+
+class LinkInUse(Conflict, code="link_in_use"):
+    """The link belongs to an offer; change the offer instead."""
 
 
 class ExternalIdTaken(Conflict, code="external_id_taken"):

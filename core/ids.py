@@ -43,6 +43,8 @@ Kind = Literal[
     "transaction",
     "payout_method",
     "withdrawal",
+    "category",
+    "offer",
 ]
 
 PREFIXES: Final[dict[Kind, str]] = {
@@ -73,6 +75,8 @@ PREFIXES: Final[dict[Kind, str]] = {
     "transaction": "mtx",
     "payout_method": "pmt",
     "withdrawal": "wdr",
+    "category": "cat",
+    "offer": "off",
 }
 
 ENTROPY_BYTES: Final = 10

@@ -31,6 +31,8 @@ SCOPES: Final = (
     "awards:write",
     "programs:read",
     "programs:write",
+    "offers:read",
+    "offers:write",
     "webhooks:read",
     "webhooks:write",
     "keys:read",

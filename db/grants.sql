@@ -42,6 +42,7 @@ BEGIN
         GRANT DELETE ON api_key_usage TO stampgate_app;
         GRANT INSERT ON money_account, money_transaction, money_posting TO stampgate_app;
         GRANT UPDATE (balance_minor) ON money_account TO stampgate_app;
+        GRANT INSERT, UPDATE, DELETE ON category TO stampgate_app;
         GRANT INSERT, UPDATE ON kyc, withdrawal TO stampgate_app;
         GRANT INSERT ON payout_method TO stampgate_app;
         GRANT DELETE ON kyc, payout_method TO stampgate_app;

@@ -8,52 +8,57 @@ import asyncpg
 import msgspec
 
 from core import errors
+from core.merchants import MerchantConfig
+from db import categories
 from db.pg import Db
 
 INSERT = """
-INSERT INTO merchant (id, program_id, external_id, name) VALUES ($1, $2, $3, $4)
-RETURNING id, external_id, name, created_at
+INSERT INTO merchant (id, program_id, external_id, name, state, hosts, logo_url, category_ids,
+                      approval_days, descriptions)
+VALUES ($2, $1, $3, $4, $5, $6, $7, $8, $9, $10)
+RETURNING id, external_id, name, created_at, state, hosts, logo_url, category_ids,
+          approval_days, descriptions
 """
 SELECT = """
-SELECT id, external_id, name, created_at FROM merchant WHERE id = $2 AND program_id = $1
+SELECT id, external_id, name, created_at, state, hosts, logo_url, category_ids,
+       approval_days, descriptions
+  FROM merchant WHERE id = $2 AND program_id = $1
 """
 UPDATE = """
 UPDATE merchant
-   SET name = coalesce($3, name), external_id = CASE WHEN $4 THEN $5 ELSE external_id END
+   SET external_id = $3, name = $4, state = $5, hosts = $6, logo_url = $7, category_ids = $8,
+       approval_days = $9, descriptions = $10
  WHERE id = $2 AND program_id = $1
-RETURNING id, external_id, name, created_at
+RETURNING id, external_id, name, created_at, state, hosts, logo_url, category_ids,
+          approval_days, descriptions
 """
 SELECT_FOR_UPDATE = """
-SELECT id, external_id, name, created_at FROM merchant WHERE id = $2 AND program_id = $1
+SELECT id, external_id, name, created_at, state, hosts, logo_url, category_ids,
+       approval_days, descriptions
+  FROM merchant WHERE id = $2 AND program_id = $1
    FOR NO KEY UPDATE
 """
 PAGE = """
-SELECT id, external_id, name, created_at FROM merchant
+SELECT id, external_id, name, created_at, state, hosts, logo_url, category_ids,
+       approval_days, descriptions
+  FROM merchant
  WHERE program_id = $1 AND id > $2 AND ($4::text IS NULL OR external_id = $4)
+   AND ($5::text IS NULL OR state = $5)
  ORDER BY id LIMIT $3
 """
 
 
-class Merchant(msgspec.Struct, frozen=True, kw_only=True):
+class Merchant(MerchantConfig, frozen=True, kw_only=True, omit_defaults=False):
     """A merchant as it is stored and shown."""
 
     id: str
-    external_id: str | None
-    name: str
     created_at: dt.datetime
 
 
-async def add(
-    db: Db, program_id: str, merchant_id: str, *, name: str, external_id: str | None
-) -> Merchant:
-    """Store a new merchant; ExternalIdTaken, ProgramNotFound."""
-    try:
-        row = await db.fetchrow(INSERT, merchant_id, program_id, external_id, name)
-    except asyncpg.UniqueViolationError:
-        raise errors.ExternalIdTaken from None
-    except asyncpg.ForeignKeyViolationError:
-        raise errors.ProgramNotFound from None
-    return _merchant(row)
+async def add(db: Db, program_id: str, merchant_id: str, config: MerchantConfig) -> Merchant:
+    """Store a new merchant; ExternalIdTaken, ProgramNotFound, CategoryNotFound."""
+    await categories.hold(db, program_id, config.category_ids)
+    return _merchant(await _write(db, INSERT, program_id, merchant_id, config))
 
 
 async def get(db: Db, program_id: str, merchant_id: str) -> Merchant:
@@ -66,34 +71,52 @@ async def lock(db: Db, program_id: str, merchant_id: str) -> Merchant:
     return _merchant(await db.fetchrow(SELECT_FOR_UPDATE, program_id, merchant_id))
 
 
-async def change(
-    db: Db,
-    program_id: str,
-    merchant_id: str,
-    *,
-    name: str | None,
-    external_id: str | msgspec.UnsetType | None,
-) -> Merchant:
-    """Change the name unless None and the external id unless UNSET; MerchantNotFound,
-    ExternalIdTaken."""
-    is_given = external_id is not msgspec.UNSET
-    try:
-        row = await db.fetchrow(
-            UPDATE, program_id, merchant_id, name, is_given, external_id if is_given else None
-        )
-    except asyncpg.UniqueViolationError:
-        raise errors.ExternalIdTaken from None
-    return _merchant(row)
+async def change(db: Db, program_id: str, merchant_id: str, config: MerchantConfig) -> Merchant:
+    """Replace the merchant by this; MerchantNotFound, ExternalIdTaken, CategoryNotFound."""
+    await categories.hold(db, program_id, config.category_ids)
+    return _merchant(await _write(db, UPDATE, program_id, merchant_id, config))
 
 
 async def page(
-    db: Db, program_id: str, *, after: str, limit: int, external_id: str | None = None
+    db: Db,
+    program_id: str,
+    *,
+    after: str,
+    limit: int,
+    external_id: str | None = None,
+    state: str | None = None,
 ) -> list[Merchant]:
     """Up to `limit` merchants with ids beyond `after`, oldest first."""
-    return [_merchant(row) for row in await db.fetch(PAGE, program_id, after, limit, external_id)]
+    rows = await db.fetch(PAGE, program_id, after, limit, external_id, state)
+    return [_merchant(row) for row in rows]
+
+
+async def _write(
+    db: Db, statement: str, program_id: str, merchant_id: str, config: MerchantConfig
+) -> asyncpg.Record | None:
+    try:
+        return await db.fetchrow(
+            statement,
+            program_id,
+            merchant_id,
+            config.external_id,
+            config.name,
+            config.state,
+            config.hosts,
+            config.logo_url,
+            config.category_ids,
+            config.approval_days,
+            msgspec.json.encode(config.descriptions).decode(),
+        )
+    except asyncpg.UniqueViolationError:
+        raise errors.ExternalIdTaken from None
+    except asyncpg.ForeignKeyViolationError:
+        raise errors.ProgramNotFound from None
 
 
 def _merchant(row: asyncpg.Record | None) -> Merchant:
     if row is None:
         raise errors.MerchantNotFound
-    return Merchant(**row)
+    values = {**row, "descriptions": msgspec.json.decode(row["descriptions"])}
+    values |= {name: tuple(row[name]) for name in ("hosts", "category_ids")}
+    return Merchant(**values)

@@ -249,6 +249,17 @@ CREATE TABLE public.budget_lease (
     leased bigint NOT NULL
 );
 
+CREATE TABLE public.category (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    parent_id text COLLATE pg_catalog."C",
+    slug text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    "position" integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT category_is_not_its_own_parent CHECK ((parent_id <> id))
+);
+
 CREATE TABLE public.click (
     day date NOT NULL,
     click_id text NOT NULL COLLATE pg_catalog."C",
@@ -553,7 +564,15 @@ CREATE TABLE public.merchant (
     program_id text NOT NULL COLLATE pg_catalog."C",
     external_id text,
     name text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL COLLATE pg_catalog."C",
+    hosts text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C",
+    logo_url text,
+    category_ids text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C",
+    approval_days integer,
+    descriptions jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT merchant_approval_takes_time CHECK ((approval_days >= 0)),
+    CONSTRAINT merchant_state_is_known CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text])))
 );
 
 CREATE TABLE public.mfa_challenge (
@@ -651,6 +670,32 @@ CREATE TABLE public.notification (
     CONSTRAINT notification_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'whatsapp'::text]))),
     CONSTRAINT notification_recipient_kind_is_known CHECK ((recipient_kind = ANY (ARRAY['member'::text, 'operator'::text, 'test'::text]))),
     CONSTRAINT notification_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'sending'::text, 'sent'::text, 'refused'::text, 'unknown'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.offer (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    merchant_id text NOT NULL COLLATE pg_catalog."C",
+    link_id text NOT NULL COLLATE pg_catalog."C",
+    external_id text COLLATE pg_catalog."C",
+    network_id text COLLATE pg_catalog."C",
+    title text NOT NULL,
+    kind text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL COLLATE pg_catalog."C",
+    coupon_code text,
+    category_ids text[] NOT NULL COLLATE pg_catalog."C",
+    is_hot boolean NOT NULL,
+    rank integer NOT NULL,
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    config jsonb NOT NULL,
+    search tsvector NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT offer_coupon_has_a_code CHECK (((kind <> 'coupon'::text) OR (coupon_code IS NOT NULL))),
+    CONSTRAINT offer_ends_after_it_starts CHECK ((starts_at < ends_at)),
+    CONSTRAINT offer_kind_is_known CHECK ((kind = ANY (ARRAY['cashback'::text, 'coupon'::text, 'deal'::text]))),
+    CONSTRAINT offer_state_is_known CHECK ((state = ANY (ARRAY['draft'::text, 'active'::text, 'paused'::text, 'ended'::text])))
 );
 
 CREATE TABLE public.one_time_code (
@@ -939,6 +984,12 @@ ALTER TABLE ONLY public.budget_lease
 ALTER TABLE ONLY public.budget
     ADD CONSTRAINT budget_pkey PRIMARY KEY (program_id, unit);
 
+ALTER TABLE ONLY public.category
+    ADD CONSTRAINT category_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.category
+    ADD CONSTRAINT category_slug_is_unique UNIQUE (program_id, slug);
+
 ALTER TABLE ONLY public.click_boot
     ADD CONSTRAINT click_boot_pkey PRIMARY KEY (boot);
 
@@ -1050,6 +1101,15 @@ ALTER TABLE ONLY public.notification
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.offer
+    ADD CONSTRAINT offer_external_id_is_unique UNIQUE (program_id, external_id);
+
+ALTER TABLE ONLY public.offer
+    ADD CONSTRAINT offer_link_is_its_own UNIQUE (link_id);
+
+ALTER TABLE ONLY public.offer
+    ADD CONSTRAINT offer_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.one_time_code
     ADD CONSTRAINT one_time_code_pkey PRIMARY KEY (id);
 
@@ -1145,6 +1205,8 @@ CREATE INDEX audit_entry_default_program_id_id_idx ON public.audit_entry_default
 
 CREATE INDEX audit_entry_default_program_id_position_idx ON public.audit_entry_default USING btree (program_id, "position");
 
+CREATE INDEX category_by_parent ON public.category USING btree (parent_id);
+
 CREATE INDEX click_by_link ON ONLY public.click USING btree (link_id, click_id);
 
 CREATE INDEX click_by_member ON ONLY public.click USING btree (member_id) WHERE (member_id IS NOT NULL);
@@ -1187,6 +1249,10 @@ CREATE INDEX member_export_by_program ON public.member_export USING btree (progr
 
 CREATE UNIQUE INDEX member_export_is_one_at_a_time ON public.member_export USING btree (member_id) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
 
+CREATE INDEX merchant_by_category ON public.merchant USING gin (category_ids);
+
+CREATE INDEX merchant_by_host ON public.merchant USING gin (hosts);
+
 CREATE INDEX mfa_challenge_by_subject ON public.mfa_challenge USING btree (subject_id);
 
 CREATE INDEX mfa_challenge_by_time ON public.mfa_challenge USING btree (created_at);
@@ -1202,6 +1268,16 @@ CREATE INDEX money_transaction_of_member ON public.money_transaction USING btree
 CREATE INDEX notification_by_program ON public.notification USING btree (program_id, id);
 
 CREATE INDEX notification_by_recipient ON public.notification USING btree (recipient_id);
+
+CREATE INDEX offer_by_category ON public.offer USING gin (category_ids);
+
+CREATE INDEX offer_by_merchant ON public.offer USING btree (merchant_id, id);
+
+CREATE INDEX offer_by_program ON public.offer USING btree (program_id, id);
+
+CREATE INDEX offer_hot ON public.offer USING btree (program_id, rank, id) WHERE is_hot;
+
+CREATE INDEX offer_search ON public.offer USING gin (search);
 
 CREATE INDEX one_time_code_by_block ON public.one_time_code USING btree (block_hash, asked_at) WHERE (block_hash IS NOT NULL);
 
@@ -1278,6 +1354,12 @@ ALTER TABLE ONLY public.api_key_usage
 ALTER TABLE ONLY public.break_glass
     ADD CONSTRAINT break_glass_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
+ALTER TABLE ONLY public.category
+    ADD CONSTRAINT category_parent_exists FOREIGN KEY (parent_id) REFERENCES public.category(id);
+
+ALTER TABLE ONLY public.category
+    ADD CONSTRAINT category_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
+
 ALTER TABLE ONLY public.consent
     ADD CONSTRAINT consent_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
@@ -1322,6 +1404,15 @@ ALTER TABLE ONLY public.money_posting
 
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.offer
+    ADD CONSTRAINT offer_link_exists FOREIGN KEY (link_id) REFERENCES public.link(id);
+
+ALTER TABLE ONLY public.offer
+    ADD CONSTRAINT offer_merchant_exists FOREIGN KEY (merchant_id) REFERENCES public.merchant(id);
+
+ALTER TABLE ONLY public.offer
+    ADD CONSTRAINT offer_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
 
 ALTER TABLE ONLY public.one_time_code
     ADD CONSTRAINT one_time_code_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Final
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Meta
 
 from core import errors
-from core.links import Line, Ref
+from core.links import Ref
+from core.merchants import MerchantConfig
 from db import merchants
 from db.merchants import Merchant
 from db.pg import Db
@@ -18,12 +18,8 @@ from gateway.app import Call, read, read_as
 from web import problem
 from web.routing import Route
 
-
-class NewMerchant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A merchant to be stored; `external_id` is the caller's own."""
-
-    name: Annotated[Line, Meta(min_length=1)]
-    external_id: Ref | None = None
+#: Members see the catalogue too, as far as it is active.
+READ: Final = "me offers:read programs:read"
 
 
 class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,8 +28,8 @@ class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True
     external_id: Ref | None = None
 
 
-MerchantPatch = patches.patch_of(NewMerchant)
-_new = msgspec.json.Decoder(NewMerchant)
+MerchantPatch = patches.patch_of(MerchantConfig)
+_new = msgspec.json.Decoder(MerchantConfig)
 _patch = msgspec.json.Decoder(MerchantPatch)
 
 
@@ -44,10 +40,7 @@ async def create(call: Call) -> web.Response:
     program_id = call.principal.program_id
 
     async def work(db: Db) -> Merchant:
-        merchant_id = call.app.new_id("merchant")
-        made = await merchants.add(
-            db, program_id, merchant_id, name=new.name, external_id=new.external_id
-        )
+        made = await merchants.add(db, program_id, call.app.new_id("merchant"), new)
         await auditing.record(call, db, "merchant.create", made.id, after=new)
         return made
 
@@ -60,7 +53,12 @@ async def list_all(call: Call) -> web.Response:
     program_id, after = call.principal.program_id, search.after("merchant")
     async with call.app.connection() as db:
         found = await merchants.page(
-            db, program_id, after=after, limit=search.limit + 1, external_id=search.external_id
+            db,
+            program_id,
+            after=after,
+            limit=search.limit + 1,
+            external_id=search.external_id,
+            state="active" if call.principal.role == "member" else None,
         )
     return problem.reply(lists.page(found, search.limit))
 
@@ -68,9 +66,10 @@ async def list_all(call: Call) -> web.Response:
 async def get(call: Call) -> web.Response:
     """One merchant."""
     async with call.app.connection() as db:
-        return problem.reply(
-            await merchants.get(db, call.principal.program_id, call.params["merchant_id"])
-        )
+        found = await merchants.get(db, call.principal.program_id, call.params["merchant_id"])
+    if call.principal.role == "member" and found.state != "active":
+        raise errors.MerchantNotFound
+    return problem.reply(found)
 
 
 async def change(call: Call) -> web.Response:
@@ -79,13 +78,8 @@ async def change(call: Call) -> web.Response:
     program_id, merchant_id = call.principal.program_id, call.params["merchant_id"]
     async with call.app.transaction() as db:
         before = await merchants.lock(db, program_id, merchant_id)
-        after = await merchants.change(
-            db,
-            program_id,
-            merchant_id,
-            name=wanted.get("name"),
-            external_id=wanted.get("external_id", UNSET),
-        )
+        config = msgspec.structs.replace(before, **wanted)
+        after = await merchants.change(db, program_id, merchant_id, config)
         await auditing.record(call, db, "merchant.change", merchant_id, before, after)
     return problem.reply(after)
 
@@ -98,10 +92,10 @@ ROUTES: tuple[Route, ...] = (
         name="create_merchant",
         summary="Store a merchant",
         scope="programs:write",
-        body=NewMerchant,
+        body=MerchantConfig,
         reply=Merchant,
         status=201,
-        errors=(errors.ExternalIdTaken, errors.ProgramNotFound),
+        errors=(errors.ExternalIdTaken, errors.ProgramNotFound, errors.CategoryNotFound),
         is_idempotent=True,
         is_key_optional=True,
     ),
@@ -111,7 +105,7 @@ ROUTES: tuple[Route, ...] = (
         handler=list_all,
         name="list_merchants",
         summary="List merchants, oldest first",
-        scope="programs:read",
+        scope=READ,
         query=Search,
         reply=lists.Page[Merchant],
     ),
@@ -121,7 +115,7 @@ ROUTES: tuple[Route, ...] = (
         handler=get,
         name="get_merchant",
         summary="Read a merchant",
-        scope="programs:read",
+        scope=READ,
         reply=Merchant,
         errors=(errors.MerchantNotFound,),
     ),
@@ -134,6 +128,6 @@ ROUTES: tuple[Route, ...] = (
         scope="programs:write",
         body=MerchantPatch,
         reply=Merchant,
-        errors=(errors.MerchantNotFound, errors.ExternalIdTaken),
+        errors=(errors.MerchantNotFound, errors.ExternalIdTaken, errors.CategoryNotFound),
     ),
 )

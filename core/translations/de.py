@@ -147,4 +147,20 @@ TEXTS: Final[dict[str, str]] = {
     "second_approver_needed": (
         "Über der Grenze des Programms muss eine zweite Person zustimmen, nicht dieselbe."
     ),
+    "category_not_found": "Diese Kategorie gibt es in diesem Programm nicht.",
+    "offer_not_found": "Dieses Angebot gibt es in diesem Programm nicht.",
+    "category_slug_taken": "Eine andere Kategorie des Programms heißt schon so.",
+    "category_cycle": (
+        "Eine Kategorie kann weder unter sich selbst stehen noch unter einer, die unter ihr steht."
+    ),
+    "category_in_use": (
+        "In dieser Kategorie stehen noch Kategorien, Händler oder Angebote; verschieben Sie "
+        "diese zuerst."
+    ),
+    "offer_not_active": "Das Angebot gilt zurzeit nicht.",
+    "offer_in_use": (
+        "Das Angebot ist kein Entwurf mehr: Klicks können darauf verweisen. Beenden Sie es "
+        "stattdessen."
+    ),
+    "link_in_use": "Der Link gehört zu einem Angebot; ändern Sie stattdessen das Angebot.",
 }

@@ -129,4 +129,16 @@ TEXTS: Final[dict[str, str]] = {
     "second_approver_needed": (
         "Por encima del límite del programa debe aprobar una segunda persona, no la misma."
     ),
+    "category_not_found": "No existe esa categoría en este programa.",
+    "offer_not_found": "No existe esa oferta en este programa.",
+    "category_slug_taken": "Otra categoría del programa ya se llama así.",
+    "category_cycle": (
+        "Una categoría no puede estar debajo de sí misma ni de otra que esté debajo de ella."
+    ),
+    "category_in_use": "Hay categorías, comercios u ofertas en esta categoría; muévalos primero.",
+    "offer_not_active": "La oferta no está activa ahora.",
+    "offer_in_use": (
+        "La oferta ya no es un borrador: puede haber clics que remitan a ella. Dela por terminada."
+    ),
+    "link_in_use": "El enlace pertenece a una oferta; cambie la oferta.",
 }

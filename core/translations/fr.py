@@ -134,4 +134,19 @@ TEXTS: Final[dict[str, str]] = {
     "second_approver_needed": (
         "Au-delà du seuil du programme, une seconde personne doit approuver, et pas la même."
     ),
+    "category_not_found": "Cette catégorie n'existe pas dans ce programme.",
+    "offer_not_found": "Cette offre n'existe pas dans ce programme.",
+    "category_slug_taken": "Une autre catégorie du programme porte déjà ce nom.",
+    "category_cycle": (
+        "Une catégorie ne peut se trouver ni sous elle-même ni sous une de celles qu'elle contient."
+    ),
+    "category_in_use": (
+        "Cette catégorie contient des catégories, des marchands ou des offres ; déplacez-les "
+        "d'abord."
+    ),
+    "offer_not_active": "L'offre n'est pas active en ce moment.",
+    "offer_in_use": (
+        "L'offre n'est plus un brouillon : des clics peuvent y renvoyer. Mettez-y plutôt fin."
+    ),
+    "link_in_use": "Le lien appartient à une offre ; modifiez plutôt l'offre.",
 }

@@ -12,6 +12,7 @@ import msgspec
 
 from core import errors, ids, keyring, links, tokens
 from core.links import LinkConfig
+from core.merchants import MerchantConfig
 from core.programs import ProgramSettings
 from core.settings import Settings
 from db import links as stored
@@ -90,9 +91,8 @@ async def _program(db: Db, program_id: str) -> None:
             time_zone="Europe/Berlin",
             settings=ProgramSettings(),
         )
-        await merchants.add(
-            db, program_id, _id("merchant", "demo"), name="Example Shop", external_id="demo"
-        )
+        shop = MerchantConfig(name="Example Shop", external_id="demo")
+        await merchants.add(db, program_id, _id("merchant", "demo"), shop)
 
 
 async def _link(db: Db, program_id: str, name: str) -> stored.Link:

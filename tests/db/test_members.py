@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core import errors
+from core.merchants import MerchantConfig
 from core.programs import ProgramSettings, UnitRules
 from db import members, merchants, pg, programs
 from db.members import NewMember
@@ -47,7 +48,7 @@ async def test_nothing_belongs_to_a_program_that_does_not_exist(db: pg.Db) -> No
     for attempt in (
         members.add(db, RING, "prg_x", "mem_1", new),
         members.upsert(db, RING, "prg_x", "mem_1", new),
-        merchants.add(db, "prg_x", "mrc_1", name="A", external_id=None),
+        merchants.add(db, "prg_x", "mrc_1", MerchantConfig(name="A")),
         programs.get(db, "prg_x"),
         programs.change(db, "prg_x", {"name": "A"}),
     ):

@@ -57,9 +57,14 @@ list_programs | platform:admin | admin
 get_program | programs:read | staff owner admin app
 change_program | programs:write | owner admin app
 create_merchant | programs:write | owner admin app
-list_merchants | programs:read | staff owner admin app
-get_merchant | programs:read | staff owner admin app
+list_merchants | me offers:read programs:read | member staff owner admin app
+get_merchant | me offers:read programs:read | member staff owner admin app
 change_merchant | programs:write | owner admin app
+create_category | offers:write | owner app
+list_categories | me offers:read | member staff owner app
+get_category | me offers:read | member staff owner app
+change_category | offers:write | owner app
+delete_category | offers:write | owner app
 create_member | members:write | staff owner app
 upsert_member | members:write | staff owner app
 create_members | members:write | staff owner app
@@ -183,9 +188,9 @@ sign_in_with_code_alias_6 | - | anyone
 log_in_alias_7 | - | anyone
 get_me_alias_8 | me self | member staff owner admin
 change_me_alias_9 | me self | member staff owner admin
-list_merchants_alias_10 | programs:read | staff owner admin app
+list_merchants_alias_10 | me offers:read programs:read | member staff owner admin app
 create_merchant_alias_11 | programs:write | owner admin app
-get_merchant_alias_12 | programs:read | staff owner admin app
+get_merchant_alias_12 | me offers:read programs:read | member staff owner admin app
 get_member_alias_13 | members:read | staff owner app
 list_clicks_alias_14 | clicks:read | staff owner app
 get_click_alias_15 | clicks:read | staff owner app

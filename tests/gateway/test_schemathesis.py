@@ -111,6 +111,7 @@ async def ids(client: Client) -> dict[str, str]:
     for name, path, body in (
         ("member_id", "/v1/members", {"name": "Asha"}),
         ("merchant_id", "/v1/merchants", {"name": "Shop"}),
+        ("category_id", "/v1/categories", {"slug": "tea", "name": "Tea"}),
         ("link_id", "/v1/links", {"destination": "https://a.example/"}),
         (
             "endpoint_id",

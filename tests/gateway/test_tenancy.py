@@ -62,6 +62,11 @@ async def a_merchant(world: World) -> str:
     return str((await post(world, "/v1/merchants", {"name": "Tea"}))["id"])
 
 
+async def a_category(world: World) -> str:
+    body = {"slug": f"c{next(_numbers)}", "name": "Tea"}
+    return str((await post(world, "/v1/categories", body))["id"])
+
+
 async def a_link(world: World) -> str:
     return str((await post(world, "/v1/links", {"destination": SHOP}))["id"])
 
@@ -141,6 +146,7 @@ MAKE: Final[dict[str, Make]] = {
     "program_id": a_program,
     "member_id": a_member,
     "merchant_id": a_merchant,
+    "category_id": a_category,
     "link_id": a_link,
     "click_id": a_click,
     "award_id": an_award,
@@ -224,6 +230,6 @@ async def rows(db: Db) -> list[int]:
     tables = [
         *("program", "member", "merchant", "link", "webhook_endpoint", "webhook_delivery"),
         *("outbox", "operator", "session", "api_key", "idempotency", "audit_entry"),
-        *("kyc", "payout_method", "withdrawal", "money_transaction"),
+        *("category", "offer", "kyc", "payout_method", "withdrawal", "money_transaction"),
     ]
     return [await db.fetchval(f"SELECT count(*) FROM {table}") for table in tables]
