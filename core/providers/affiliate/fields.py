@@ -106,5 +106,5 @@ def _flatten(value: dict[Any, Any], prefix: str, fields: dict[str, str], depth: 
 
 
 def _storable(text: str) -> str:
-    """Cut, and without the one character that PostgreSQL cannot keep."""
-    return text[:RAW_TEXT_MAX].replace("\0", "\ufffd")
+    """Cut, and without what PostgreSQL cannot keep: NUL, and bytes that were no UTF-8."""
+    return text[:RAW_TEXT_MAX].encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -161,7 +161,7 @@ def _signed(postback: Postback, signature: Signature) -> tuple[str, bytes, Postb
     if signature.place == "header":
         given = postback.headers.get(signature.name.lower(), "")
         if not postback.body:
-            return given, postback.query.encode(), postback
+            return given, _bytes(postback.query), postback
         return given, postback.body, msgspec.structs.replace(postback, query="")
     pairs = postback.query.split("&")
     own = [pair for pair in pairs if pair.partition("=")[0] == signature.name]
@@ -169,8 +169,13 @@ def _signed(postback: Postback, signature: Signature) -> tuple[str, bytes, Postb
         raise Unreadable("there is not one signature", code="bad_signature")
     query = "&".join(pair for pair in pairs if pair is not own[0])
     # The line feed, which no query can have, keeps the two from being divided otherwise.
-    message = query.encode() + (b"\n" + postback.body if postback.body else b"")
+    message = _bytes(query) + (b"\n" + postback.body if postback.body else b"")
     return own[0].partition("=")[2], message, msgspec.structs.replace(postback, query=query)
+
+
+def _bytes(query: str) -> bytes:
+    """The bytes that came; what was no UTF-8 stands in the text as lone surrogates."""
+    return query.encode("utf-8", "surrogateescape")
 
 
 def _code(key: str, message: bytes, signature: Signature) -> str:

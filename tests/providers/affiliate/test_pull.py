@@ -148,12 +148,32 @@ async def test_a_fault_is_an_error_of_its_kind_and_the_pull_goes_on_after_it(
     assert sorted(set(ids(seen))) == sorted(ids(whole))
 
 
-@pulling
-async def test_a_network_says_how_long_to_wait(setup: Setup) -> None:
+@pytest.mark.parametrize("setup", ["impact"], indirect=True)
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({}, 60),
+        ({"retry-after": "7"}, 7),
+        ({"x-ratelimit-reset": "90"}, 90),
+        ({"retry-after": "0"}, 1),
+        ({"retry-after": "999999"}, 3600),
+        ({"retry-after": "Fri, 21 Aug 2026 00:00:00 GMT"}, 60),
+        ({"retry-after": "\u0667"}, 60),
+    ],
+)
+async def test_a_network_says_how_long_to_wait(
+    setup: Setup, headers: dict[str, str], wait_s: float
+) -> None:
     setup.theirs.faults[setup.theirs.api_path] = [Fault(429)]
+
+    async def send(request: HttpRequest) -> HttpResponse:
+        response = await setup.send(request)
+        return msgspec.structs.replace(response, headers={**response.headers, **headers})
+
+    assert isinstance(setup.ours, CanPull)
     with pytest.raises(Throttled) as throttled:
-        await setup.pull()
-    assert throttled.value.retry_after_s == 60
+        _ = [page async for page in setup.ours.pull(send, WINDOW)]
+    assert throttled.value.retry_after_s == wait_s
 
 
 @pulling
