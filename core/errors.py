@@ -25,6 +25,7 @@ StampgateError                     500 internal_error
 │   ├── MfaTokenInvalid            401 mfa_token_invalid
 │   ├── TokenExpired               401 token_expired
 │   ├── ApiKeyInvalid              401 api_key_invalid
+│   ├── SignatureInvalid           401 signature_invalid
 │   └── ApiKeyExpired              401 api_key_expired
 ├── Forbidden                      403 forbidden
 │   ├── OriginNotAllowed           403 origin_not_allowed
@@ -250,6 +251,10 @@ class MfaTokenInvalid(Unauthorized, code="mfa_token_invalid"):
 
 class TokenExpired(Unauthorized, code="token_expired"):
     """The token has expired."""
+
+
+class SignatureInvalid(Unauthorized, code="signature_invalid"):
+    """The call was not signed by the provider, or not lately."""
 
 
 class ApiKeyInvalid(Unauthorized, code="api_key_invalid"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import zoneinfo
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -42,11 +42,13 @@ Origins = Annotated[list[Origin], msgspec.Meta(max_length=50)]
 
 class WithdrawalRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What limits withdrawals, in minor units of the program's currency: the least that can be
-    asked for, and above how much two operators have to approve (never, if null).
+    asked for, and above how much two operators have to approve (never, if null). `provider` pays
+    what was approved; without one it is paid by hand.
     """
 
     minimum_minor: Amount = 10_000
     two_approvals_above_minor: Allowance | None = 1_000_000
+    provider: Literal["razorpayx", "cashfree-payouts"] | None = None
 
 
 class ProgramSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

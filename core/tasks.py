@@ -57,6 +57,12 @@ class EraseMember(Task, frozen=True):
     erasure_id: str
 
 
+class PayWithdrawal(Task, frozen=True):
+    """Have an approved withdrawal paid by its provider, and see what became of it."""
+
+    withdrawal_id: str
+
+
 class Route(NamedTuple):
     """Where a task goes; the actor's name is also the task's name in the outbox."""
 
@@ -71,6 +77,7 @@ TASKS: Final[dict[type[Task], Route]] = {
     SendCode: Route(queue="notifications", actor="send_code"),
     ExportMember: Route(queue="default", actor="export_member"),
     EraseMember: Route(queue="default", actor="erase_member"),
+    PayWithdrawal: Route(queue="default", actor="pay_withdrawal"),
 }
 
 _TYPES: Final = {route.actor: task for task, route in TASKS.items()}

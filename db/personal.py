@@ -240,6 +240,9 @@ TABLES: Final = (
         why=PROOF + " Where the money went is forgotten when its time is over.",
         sealed={"destination": "withdrawal.destination"},
     ),
+    Table(
+        "payout_event", why="What providers say of payouts names withdrawals, and goes in 30 days."
+    ),
     Table("audit_entry", EXPORT_AUDIT_ENTRIES, why=PROOF + " It goes when its time is over."),
     Table("member_export", EXPORT_EXPORTS, why=PROOF + " The files are deleted."),
     Table("erasure", EXPORT_ERASURES, why=PROOF),

@@ -43,6 +43,7 @@ SELECT place, convert_from(substr(stored, 3, get_byte(stored, 1)), 'UTF8') AS ke
     UNION ALL SELECT 'kyc.document', document FROM kyc
     UNION ALL SELECT 'payout_method.details', details FROM payout_method
     UNION ALL SELECT 'withdrawal.destination', destination FROM withdrawal
+    UNION ALL SELECT 'payout_event.body', body FROM payout_event
   ) AS value
  WHERE stored IS NOT NULL
  GROUP BY place, key ORDER BY place, key

@@ -21,6 +21,9 @@ UPDATE withdrawal SET destination = NULL
    AND (state IN ('failed', 'rejected', 'canceled') AND updated_at < $1
      OR state IN ('paid', 'reversed') AND updated_at < $2)
 """
+DELETE_PAYOUT_EVENTS: Final = """
+DELETE FROM payout_event WHERE received_at < to_timestamp($1::bigint / 1000.0)
+"""
 FORGET_DOCUMENTS: Final = """
 DELETE FROM kyc USING member
  WHERE member.id = kyc.member_id AND member.erased_at IS NOT NULL
@@ -64,3 +67,8 @@ async def forget_destinations(db: Db, unpaid_before: dt.datetime, paid_before: d
 async def forget_documents(db: Db, paid_before: dt.datetime) -> None:
     """Forget who erased members were to the tax office, unless they were paid since."""
     await db.execute(FORGET_DOCUMENTS, paid_before)
+
+
+async def delete_payout_events(db: Db, before_ms: int) -> None:
+    """Forget what providers of payouts called us with before `before_ms`."""
+    await db.execute(DELETE_PAYOUT_EVENTS, before_ms)

@@ -752,6 +752,19 @@ ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.payout_event (
+    provider text NOT NULL COLLATE pg_catalog."C",
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    program_id text COLLATE pg_catalog."C",
+    withdrawal_id text COLLATE pg_catalog."C",
+    state text COLLATE pg_catalog."C",
+    outcome text NOT NULL COLLATE pg_catalog."C",
+    body bytea NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    CONSTRAINT payout_event_outcome_is_known CHECK ((outcome = ANY (ARRAY['applied'::text, 'nothing_new'::text, 'odd'::text, 'not_ours'::text]))),
+    CONSTRAINT payout_event_state_is_known CHECK ((state = ANY (ARRAY['under_way'::text, 'paid'::text, 'failed'::text, 'reversed'::text])))
+);
+
 CREATE TABLE public.payout_method (
     id text NOT NULL COLLATE pg_catalog."C",
     program_id text NOT NULL COLLATE pg_catalog."C",
@@ -1122,6 +1135,9 @@ ALTER TABLE ONLY public.operator
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.payout_event
+    ADD CONSTRAINT payout_event_pkey PRIMARY KEY (provider, event_id);
+
 ALTER TABLE ONLY public.payout_method
     ADD CONSTRAINT payout_method_is_one UNIQUE (member_id, details_hash);
 
@@ -1292,6 +1308,10 @@ CREATE INDEX operator_by_program ON public.operator USING btree (program_id, id)
 CREATE INDEX outbox_due ON public.outbox USING btree (due_at) WHERE (sent_at IS NULL);
 
 CREATE INDEX outbox_sent ON public.outbox USING btree (sent_at) WHERE (sent_at IS NOT NULL);
+
+CREATE INDEX payout_event_by_time ON public.payout_event USING btree (received_at);
+
+CREATE INDEX payout_event_of_withdrawal ON public.payout_event USING btree (withdrawal_id) WHERE (withdrawal_id IS NOT NULL);
 
 CREATE INDEX payout_method_by_details ON public.payout_method USING btree (program_id, details_hash);
 

@@ -18,6 +18,7 @@ import asyncpg
 import msgspec
 
 from core import clickid, errors, ids, keyring
+from core.providers.payouts.protocol import PayoutProvider
 from core.providers.social.flow import SocialProvider
 from core.settings import Settings
 from core.storage import DOWNLOADS, Storage
@@ -33,6 +34,7 @@ from gateway.rates import Rates
 from gateway.revocations import Revocations
 from gateway.rules import Rules
 from web import outbound, problem, proxies, routing, server, storage
+from web import providers as set_up
 
 T = TypeVar("T")
 
@@ -56,6 +58,7 @@ class App:
         settings: Settings,
         ring: Ring,
         social: dict[str, SocialProvider],
+        payouts: dict[str, PayoutProvider],
         pool: pg.Pool,
         connection: redis.Connection,
         files: Storage,
@@ -80,6 +83,8 @@ class App:
         self.rates: Final = Rates(connection, ring.current, settings)
         #: Those that members sign in with, by slug.
         self.providers: Final = social
+        #: Those that pay withdrawals, by slug.
+        self.payouts: Final = payouts
         self.outbound: Final = outbound.Outbound(allow=settings.outbound_allow)
         self.proxies: Final = proxies.Proxies(settings.trusted_networks)
         self.networks_of_admins: Final = settings.networks_of_admins
@@ -101,7 +106,8 @@ class App:
             max_pending_bytes=settings.award_pending_bytes_max,
         )
         files = await storage.open(settings.storage_place, ring.current, served_at=DOWNLOADS)
-        self = cls(settings, ring, social, await pg.open_pool(settings), connection, files)
+        payouts, pool = set_up.payouts(settings), await pg.open_pool(settings)
+        self = cls(settings, ring, social, payouts, pool, connection, files)
         self.credentials.start()
         await self.revocations.open()
         return self

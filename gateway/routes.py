@@ -35,6 +35,7 @@ from gateway import (
     notifications,
     operations,
     operators,
+    payout_events,
     payout_methods,
     privacy,
     programs,
@@ -132,6 +133,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *kyc.ROUTES,
             *payout_methods.ROUTES,
             *withdrawals.ROUTES,
+            *payout_events.ROUTES,
             *aliases.ROUTES,
         ),
     )

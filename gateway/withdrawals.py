@@ -12,10 +12,10 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from core import errors, payout_methods, withdrawals
+from core import errors, payout_methods, tasks, withdrawals
 from core.links import Line
 from core.withdrawals import State
-from db import kyc, members, money, programs
+from db import kyc, members, money, outbox, programs
 from db import payout_methods as methods
 from db import withdrawals as stored
 from db.pg import Db
@@ -164,23 +164,29 @@ async def cancel(call: Call) -> web.Response:
 
 
 async def approve(call: Call) -> web.Response:
-    """Let it be paid. A large one takes two persons; the first is noted."""
-    by = call.principal.subject
+    """Let it be paid, by the program's provider, if it has one, or by hand. A large one takes two
+    persons; the first is noted.
+    """
     async with call.app.transaction() as db:
         program = await programs.get(db, call.principal.program_id)
         before = await _lock(call, db)
         withdrawals.after(before.state, "approve")
         await _check_member(db, before)
         rules = program.settings.withdrawals
+        if rules.provider is not None and rules.provider not in call.app.payouts:
+            raise errors.ProviderNotFound
         if withdrawals.needs_two(rules, before.amount_minor):
             _check_person(call)
             if before.first_approved_by is None:
                 after = await stored.approve_first(db, before, _act(call))
                 await _record(call, db, "approve", before, after)
                 return problem.reply(_shown(call, after))
-            if before.first_approved_by == by:
+            if before.first_approved_by == call.principal.subject:
                 raise errors.SecondApproverNeeded
-        after = await stored.take(db, call.app.ring, before, "approve", _act(call))
+        act = _act(call, provider=rules.provider)
+        after = await stored.take(db, call.app.ring, before, "approve", act)
+        if rules.provider is not None:
+            await outbox.add(db, tasks.PayWithdrawal(after.id))
         await _record(call, db, "approve", before, after)
     return problem.reply(_shown(call, after))
 
@@ -232,9 +238,11 @@ async def _record(
     await auditing.record(call, db, f"withdrawal.{step}", after.id, old, new)
 
 
-def _act(call: Call, *, reason: str | None = None, utr: str | None = None) -> Act:
+def _act(
+    call: Call, *, reason: str | None = None, utr: str | None = None, provider: str | None = None
+) -> Act:
     at = moment(call.app.now_ms())
-    return Act(by=call.principal.subject, at=at, reason=reason, utr=utr)
+    return Act(by=call.principal.subject, at=at, reason=reason, utr=utr, provider=provider)
 
 
 def _id(call: Call) -> str:
@@ -341,6 +349,7 @@ ROUTES: tuple[Route, ...] = (
             errors.KycNotVerified,
             errors.BalanceNegative,
             errors.SecondApproverNeeded,
+            errors.ProviderNotFound,
             errors.Forbidden,
         ),
         repeats=ONCE,

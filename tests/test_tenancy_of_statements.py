@@ -56,6 +56,8 @@ REASONS: Final[dict[tuple[str, str], str]] = {
     ("db.notifications", "LOAD"): "a task's, by the id that a program's own row named",
     ("db.notifications", "RECORD"): "of a row that is under way",
     ("db.operators", "FIND"): "a mail address belongs to one operator of the installation",
+    ("db.payouts", "ADD"): "a provider's call, before it is known whose it is",
+    ("db.payouts", "RESUME"): "of all programs, for the schedule",
     ("db.stats", "SETTLED"): "of a link that was read with its program",
     ("db.withdrawals", "PROGRAM_OF"): "a task's and a provider's, by the id that they were given",
     ("db.webhooks", "DISABLE"): "of a delivery that is locked",

@@ -234,6 +234,12 @@ dead_letters = Gauge(
     ["actor"],
     multiprocess_mode="livemostrecent",
 )
+payouts = Counter(
+    "stampgate_payouts", "What providers answered about payouts.", ["provider", "outcome"]
+)
+payout_calls = Counter(
+    "stampgate_payout_calls", "What providers called us with.", ["provider", "outcome"]
+)
 webhook_deliveries = Counter(
     "stampgate_webhook_deliveries", "Attempts to deliver a webhook.", ["outcome"]
 )

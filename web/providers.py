@@ -9,6 +9,8 @@ from typing import TypeVar
 from core.errors import BadSetting
 from core.providers import file
 from core.providers.file import Sections
+from core.providers.payouts import builtin
+from core.providers.payouts.protocol import PayoutProvider
 from core.settings import Settings
 
 T = TypeVar("T")
@@ -28,3 +30,9 @@ def named(make: Callable[[], T]) -> T:
         return make()
     except (BadSetting, OSError) as error:
         raise BadSetting(f"STAMPGATE_PROVIDERS_FILE: {error}") from None
+
+
+def payouts(settings: Settings) -> dict[str, PayoutProvider]:
+    """Those that pay withdrawals, by slug; BadSetting, which names the variable."""
+    found = sections(settings).get("payouts", {})
+    return named(lambda: builtin.make(found))

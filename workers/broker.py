@@ -7,7 +7,7 @@ Dramatiq's upkeep looks at every key in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,11 +23,12 @@ from redis.retry import Retry
 from core import keyring, tasks
 from core.http import Send
 from core.keyring import KeyRing
+from core.providers.payouts.protocol import PayoutProvider
 from core.settings import Settings
 from core.storage import DOWNLOADS, Storage
 from db import pg, redis
 from db.outbox import Ticket
-from web import storage
+from web import providers, storage
 from web.outbound import Outbound
 from workers.channels import table
 from workers.channels.table import Channels
@@ -57,6 +58,7 @@ class Tools(NamedTuple):
     send: Send
     channels: Channels
     storage: Storage
+    payouts: Mapping[str, PayoutProvider] = {}
 
 
 class Resources(Middleware):
@@ -88,6 +90,7 @@ class Resources(Middleware):
             self._outbound.send,
             table.chosen(self._settings),
             await storage.open(self._settings.storage_place, self._ring, served_at=DOWNLOADS),
+            providers.payouts(self._settings),
         )
 
     async def _close(self) -> None:

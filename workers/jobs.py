@@ -24,7 +24,7 @@ from core.errors import BadTask
 from core.settings import Settings
 from db import outbox, pg
 from web import metrics
-from workers import broker, codes, links, loop, notifications, privacy, webhooks
+from workers import broker, codes, links, loop, notifications, payouts, privacy, webhooks
 from workers.broker import Tools
 
 log: Final = logging.getLogger("stampgate.jobs")
@@ -38,6 +38,7 @@ ACTIONS: Final[Mapping[type[tasks.Task], Action]] = {
     tasks.SendCode: codes.send,
     tasks.ExportMember: privacy.export,
     tasks.EraseMember: privacy.erase,
+    tasks.PayWithdrawal: payouts.pay,
 }
 
 # Starts after which a task whose action fails is given up, and the waits between them.

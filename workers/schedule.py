@@ -34,7 +34,7 @@ from db import (
 from db import schedule as runs
 from db.pg import Db
 from web import metrics
-from workers import loop, privacy, seal, watch
+from workers import loop, payouts, privacy, seal, watch
 
 log: Final = logging.getLogger("stampgate.schedule")
 
@@ -97,6 +97,7 @@ async def forget(settings: Settings, db: Db, now_ms: int) -> None:
     await api_keys.delete_old_usage(db, day(now_ms) - dt.timedelta(days=KEY_USAGE_DAYS))
     await retention.delete_deliveries(db, now_ms - DELIVERY_DAYS * DAY_MS)
     await retention.delete_notifications(db, now_ms - NOTIFICATION_DAYS * DAY_MS)
+    await retention.delete_payout_events(db, now_ms - DELIVERY_DAYS * DAY_MS)
     await forget_payments(settings, db, now_ms)
     await runs.delete_old(db, now_ms - RUN_DAYS * DAY_MS)
 
@@ -122,6 +123,7 @@ JOBS: Final = (
     Job("keep_audit_partitions", HOUR_S, keep_audit_partitions),
     Job("forget", HOUR_S, forget),
     Job("privacy", HOUR_S, privacy.sweep),
+    Job("payouts", HOUR_S, payouts.sweep),
     Job("check_ledger", HOUR_S, check_ledger),
 )
 

@@ -9,7 +9,7 @@ import msgspec
 from core.errors import BadSetting
 
 #: Kinds of providers that a section may be for.
-KINDS: Final = frozenset({"notifications", "social"})
+KINDS: Final = frozenset({"notifications", "payouts", "social"})
 
 Sections: TypeAlias = dict[str, dict[str, dict[str, Any]]]
 

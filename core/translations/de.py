@@ -163,4 +163,5 @@ TEXTS: Final[dict[str, str]] = {
         "stattdessen."
     ),
     "link_in_use": "Der Link gehört zu einem Angebot; ändern Sie stattdessen das Angebot.",
+    "signature_invalid": "Der Aufruf ist nicht vom Anbieter unterschrieben, oder nicht kürzlich.",
 }

@@ -141,4 +141,5 @@ TEXTS: Final[dict[str, str]] = {
         "La oferta ya no es un borrador: puede haber clics que remitan a ella. Dela por terminada."
     ),
     "link_in_use": "El enlace pertenece a una oferta; cambie la oferta.",
+    "signature_invalid": "La llamada no está firmada por el proveedor, o no recientemente.",
 }

@@ -149,4 +149,5 @@ TEXTS: Final[dict[str, str]] = {
         "L'offre n'est plus un brouillon : des clics peuvent y renvoyer. Mettez-y plutôt fin."
     ),
     "link_in_use": "Le lien appartient à une offre ; modifiez plutôt l'offre.",
+    "signature_invalid": "L'appel n'est pas signé par le prestataire, ou pas récemment.",
 }

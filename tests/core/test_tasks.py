@@ -27,7 +27,7 @@ def test_tasks_name_what_to_do_and_carry_no_content() -> None:
     fields = {field for task in tasks.TASKS for field in task.__struct_fields__}
     assert fields == {
         *("delivery_id", "slug", "version", "notification_id"),
-        *("code_id", "export_id", "erasure_id"),
+        *("code_id", "withdrawal_id", "export_id", "erasure_id"),
     }
 
 

@@ -179,6 +179,8 @@ cancel_withdrawal | me | member
 approve_withdrawal | withdrawals:approve | owner app
 reject_withdrawal | withdrawals:write | owner app
 complete_withdrawal | withdrawals:write | owner app
+hear_of_payouts_razorpayx | - | anyone
+hear_of_payouts_cashfree | - | anyone
 live_alias_1 | - | anyone
 log_in_alias_2 | - | anyone
 refresh_alias_3 | - | anyone

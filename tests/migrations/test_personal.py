@@ -55,6 +55,7 @@ SHORT_LIVED = {
     "registration.contact",
     "registration.name",
     "one_time_code.contact",
+    "payout_event.body",
 }
 
 

@@ -152,7 +152,7 @@ def environment(settings: Settings) -> dict[str, str]:
         *("database_url", "flush_url", "redis_url", "queue_url", "outbound_allow"),
         *("keyring_file", "webhook_schedule_s", "webhook_timeout_s", "shutdown_timeout_s"),
         *("outbox_dir", "notification_schedule_s", "mail_timeout_s", "mail_url"),
-        "storage_url",
+        *("storage_url", "providers_file"),
     )
     return {PREFIX + name.upper(): str(getattr(settings, name)) for name in names}
 
