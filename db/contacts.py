@@ -22,6 +22,9 @@ INSERT INTO member_contact (member_id, program_id, channel, sealed, hash, verifi
 VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN now() END)
     ON CONFLICT (member_id, channel) DO UPDATE
    SET sealed = excluded.sealed, hash = excluded.hash,
+       unreachable_at = CASE WHEN member_contact.hash = excluded.hash
+                              AND excluded.verified_at IS NULL
+                             THEN member_contact.unreachable_at END,
        verified_at = CASE WHEN member_contact.hash = excluded.hash
                           THEN coalesce(member_contact.verified_at, excluded.verified_at)
                           ELSE excluded.verified_at END
@@ -40,13 +43,18 @@ SELECT member_id, verified_at IS NOT NULL AS is_verified FROM member_contact
  WHERE program_id = $1 AND channel = $2 AND hash = ANY($3::bytea[])
 """
 VERIFY = """
-UPDATE member_contact SET verified_at = coalesce(verified_at, now())
+UPDATE member_contact SET verified_at = coalesce(verified_at, now()), unreachable_at = NULL
  WHERE program_id = $1 AND channel = $2 AND hash = ANY($3::bytea[])
 RETURNING member_id
 """
 OF_MEMBER = """
-SELECT channel, sealed, verified_at FROM member_contact
+SELECT channel, sealed, verified_at, unreachable_at FROM member_contact
  WHERE program_id = $1 AND member_id = $2 ORDER BY channel
+"""
+MARK_UNREACHABLE = """
+UPDATE member_contact SET unreachable_at = now()
+ WHERE program_id = $1 AND member_id = $2 AND channel = $3 AND hash = ANY($4::bytea[])
+   AND unreachable_at IS NULL
 """
 DELETE = """
 DELETE FROM member_contact
@@ -55,11 +63,14 @@ DELETE FROM member_contact
 
 
 class MemberContact(msgspec.Struct, frozen=True):
-    """A contact as its member sees it."""
+    """A contact as its member sees it; since `unreachable_at` nothing arrives there, as a provider
+    has said.
+    """
 
     channel: Channel
     address: str
     verified_at: dt.datetime | None
+    unreachable_at: dt.datetime | None = None
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -134,9 +145,18 @@ async def of_member(db: Db, ring: KeyRing, program_id: str, member_id: str) -> l
             row["channel"],
             fields.unseal(ring, row["sealed"], f"member_contact.sealed:{member_id}"),
             row["verified_at"],
+            row["unreachable_at"],
         )
         for row in await db.fetch(OF_MEMBER, program_id, member_id)
     ]
+
+
+async def mark_unreachable(
+    db: Db, ring: KeyRing, program_id: str, member_id: str, contact: Contact
+) -> None:
+    """Note that nothing arrives at the contact any more, if it is still the member's."""
+    found = hashes(ring, contact)
+    await db.execute(MARK_UNREACHABLE, program_id, member_id, contact.channel, found)
 
 
 async def delete(db: Db, program_id: str, member_id: str, channel: Channel | None = None) -> None:

@@ -32,7 +32,8 @@ BEGIN
             TO stampgate_app;
         GRANT DELETE ON webhook_endpoint, idempotency, outbox, webhook_delivery, schedule_run,
             dead_letter, address_salt, link, notification TO stampgate_app;
-        GRANT INSERT, UPDATE, DELETE ON identity TO stampgate_app;
+        GRANT INSERT, UPDATE, DELETE ON identity, notification_preference, quiet_hours
+            TO stampgate_app;
         GRANT INSERT ON audit_entry, audit_chain TO stampgate_app;
         GRANT UPDATE ON audit_chain TO stampgate_app;
         -- Its place in the chain, once; a trigger refuses the rest.

@@ -19,6 +19,7 @@ import msgspec
 
 from core import errors, fields, ids, templates
 from core.keyring import KeyRing
+from core.providers.reports.report import Delivery
 from db.pg import Db
 
 RecipientKind = Literal["member", "operator", "test"]
@@ -42,7 +43,8 @@ RETURNING payload->>'notification_id'
 """
 
 LOAD: Final = """
-SELECT notification.id, notification.program_id, program.name AS program, recipient_kind, channel,
+SELECT notification.id, notification.program_id, program.name AS program, recipient_kind,
+       recipient_id, channel,
        address, template, language, variables, state, attempts,
        (extract(epoch FROM notification.created_at) * 1000)::bigint AS created_at_ms,
        (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms
@@ -66,12 +68,14 @@ RETURNING id
 
 SELECT: Final = """
 SELECT id, recipient_kind, recipient_id, channel, template, language, state, attempts, provider,
-       provider_reference, last_error, next_attempt_at, expires_at, created_at, updated_at
+       provider_reference, last_error, delivery, delivery_detail, reported_at, next_attempt_at,
+       expires_at, created_at, updated_at
   FROM notification WHERE id = $2 AND program_id = $1
 """
 PAGE: Final = """
 SELECT id, recipient_kind, recipient_id, channel, template, language, state, attempts, provider,
-       provider_reference, last_error, next_attempt_at, expires_at, created_at, updated_at
+       provider_reference, last_error, delivery, delivery_detail, reported_at, next_attempt_at,
+       expires_at, created_at, updated_at
   FROM notification
  WHERE program_id = $1 AND ($2 = '' OR id < $2)
    AND ($4::text IS NULL OR state = $4) AND ($5::text IS NULL OR channel = $5)
@@ -93,7 +97,9 @@ RETURNING id
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as operators see it: neither what it said nor where it went."""
+    """A message as operators see it: neither what it said nor where it went. `state` is what we
+    did, `delivery` what the provider has reported since.
+    """
 
     id: str
     recipient_kind: RecipientKind
@@ -106,6 +112,9 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None
     provider_reference: str | None
     last_error: str | None
+    delivery: Delivery | None
+    delivery_detail: str | None
+    reported_at: dt.datetime | None
     next_attempt_at: dt.datetime | None
     expires_at: dt.datetime | None
     created_at: dt.datetime
@@ -148,6 +157,7 @@ class Outgoing(NamedTuple):
     program_id: str | None
     program: str | None
     recipient_kind: RecipientKind
+    recipient_id: str
     channel: templates.Channel
     address: str
     template: str

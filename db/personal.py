@@ -77,7 +77,8 @@ UPDATE click
  WHERE program_id = $1 AND member_id = $2
 """
 EXPORT_NOTIFICATIONS: Final = """
-SELECT id, channel, address, id AS sealed_for, template, language, state, created_at
+SELECT id, channel, address, id AS sealed_for, template, language, state, delivery, reported_at,
+       created_at
   FROM notification
  WHERE program_id = $1 AND recipient_kind = 'member' AND recipient_id = $2 ORDER BY id
 """
@@ -85,8 +86,21 @@ ERASE_NOTIFICATIONS: Final = """
 DELETE FROM notification
  WHERE program_id = $1 AND recipient_kind = 'member' AND recipient_id = $2
 """
+EXPORT_PREFERENCES: Final = """
+SELECT topic, channel, is_wanted, said_by, updated_at FROM notification_preference
+ WHERE program_id = $1 AND member_id = $2 ORDER BY topic, channel
+"""
+ERASE_PREFERENCES: Final = """
+DELETE FROM notification_preference WHERE program_id = $1 AND member_id = $2
+"""
+EXPORT_QUIET_HOURS: Final = """
+SELECT begins_minute, ends_minute, updated_at FROM quiet_hours
+ WHERE program_id = $1 AND member_id = $2
+"""
+ERASE_QUIET_HOURS: Final = "DELETE FROM quiet_hours WHERE program_id = $1 AND member_id = $2"
 EXPORT_CONTACTS: Final = """
-SELECT channel, sealed, member_id AS sealed_for, verified_at, created_at FROM member_contact
+SELECT channel, sealed, member_id AS sealed_for, verified_at, unreachable_at, created_at
+  FROM member_contact
  WHERE program_id = $1 AND member_id = $2 ORDER BY channel
 """
 ERASE_CONTACTS: Final = "DELETE FROM member_contact WHERE program_id = $1 AND member_id = $2"
@@ -221,6 +235,8 @@ TABLES: Final = (
         "`variables` may be a code that lets somebody in, and are not exported.",
         sealed={"address": "notification.address"},
     ),
+    Table("notification_preference", EXPORT_PREFERENCES, ERASE_PREFERENCES),
+    Table("quiet_hours", EXPORT_QUIET_HOURS, ERASE_QUIET_HOURS),
     Table("click", EXPORT_CLICKS, ERASE_CLICKS),
     Table("account", EXPORT_ACCOUNTS, why=LEDGER),
     Table("ledger_transaction", EXPORT_TRANSACTIONS, why=LEDGER),

@@ -541,6 +541,7 @@ CREATE TABLE public.member_contact (
     hash bytea NOT NULL,
     verified_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    unreachable_at timestamp with time zone,
     CONSTRAINT member_contact_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'phone'::text])))
 );
 
@@ -667,9 +668,26 @@ CREATE TABLE public.notification (
     expires_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    delivery text COLLATE pg_catalog."C",
+    delivery_detail text,
+    reported_at timestamp with time zone,
     CONSTRAINT notification_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'whatsapp'::text]))),
+    CONSTRAINT notification_delivery_is_known CHECK ((delivery = ANY (ARRAY['accepted'::text, 'sent'::text, 'delivered'::text, 'read'::text, 'undelivered'::text, 'bounced'::text, 'complained'::text]))),
     CONSTRAINT notification_recipient_kind_is_known CHECK ((recipient_kind = ANY (ARRAY['member'::text, 'operator'::text, 'test'::text]))),
     CONSTRAINT notification_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'sending'::text, 'sent'::text, 'refused'::text, 'unknown'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.notification_preference (
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    topic text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    is_wanted boolean NOT NULL,
+    said_by text NOT NULL COLLATE pg_catalog."C",
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT notification_preference_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'whatsapp'::text]))),
+    CONSTRAINT notification_preference_said_by_is_known CHECK ((said_by = ANY (ARRAY['member'::text, 'link'::text, 'provider'::text]))),
+    CONSTRAINT notification_preference_topic_is_a_word CHECK ((topic ~ '^[a-z][a-z_]{0,31}$'::text))
 );
 
 CREATE TABLE public.offer (
@@ -804,6 +822,17 @@ ALTER TABLE public.quarantine ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.quiet_hours (
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    begins_minute smallint NOT NULL,
+    ends_minute smallint NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT quiet_hours_begin_on_a_day CHECK (((begins_minute >= 0) AND (begins_minute <= 1439))),
+    CONSTRAINT quiet_hours_end_on_a_day CHECK (((ends_minute >= 0) AND (ends_minute <= 1439))),
+    CONSTRAINT quiet_hours_last CHECK ((begins_minute <> ends_minute))
 );
 
 CREATE TABLE public.recovery_code (
@@ -1114,6 +1143,9 @@ ALTER TABLE ONLY public.notification
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.notification_preference
+    ADD CONSTRAINT notification_preference_pkey PRIMARY KEY (member_id, topic, channel);
+
 ALTER TABLE ONLY public.offer
     ADD CONSTRAINT offer_external_id_is_unique UNIQUE (program_id, external_id);
 
@@ -1155,6 +1187,9 @@ ALTER TABLE ONLY public.quarantine
 
 ALTER TABLE ONLY public.quarantine
     ADD CONSTRAINT quarantine_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.quiet_hours
+    ADD CONSTRAINT quiet_hours_pkey PRIMARY KEY (member_id);
 
 ALTER TABLE ONLY public.recovery_code
     ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (subject_id, code_hash);
@@ -1257,6 +1292,8 @@ CREATE INDEX link_by_program ON public.link USING btree (program_id, id);
 
 CREATE INDEX member_by_program ON public.member USING btree (program_id, id);
 
+CREATE INDEX member_contact_by_hash ON public.member_contact USING btree (hash);
+
 CREATE INDEX member_export_by_expiry ON public.member_export USING btree (expires_at) WHERE (state = 'done'::text);
 
 CREATE INDEX member_export_by_member ON public.member_export USING btree (member_id, id);
@@ -1284,6 +1321,8 @@ CREATE INDEX money_transaction_of_member ON public.money_transaction USING btree
 CREATE INDEX notification_by_program ON public.notification USING btree (program_id, id);
 
 CREATE INDEX notification_by_recipient ON public.notification USING btree (recipient_id);
+
+CREATE INDEX notification_by_reference ON public.notification USING btree (provider, provider_reference) WHERE (provider_reference IS NOT NULL);
 
 CREATE INDEX offer_by_category ON public.offer USING gin (category_ids);
 
@@ -1422,6 +1461,9 @@ ALTER TABLE ONLY public.money_posting
 ALTER TABLE ONLY public.money_posting
     ADD CONSTRAINT money_posting_transaction_exists FOREIGN KEY (transaction_id) REFERENCES public.money_transaction(id);
 
+ALTER TABLE ONLY public.notification_preference
+    ADD CONSTRAINT notification_preference_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
+
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
 
@@ -1442,6 +1484,9 @@ ALTER TABLE ONLY public.operator
 
 ALTER TABLE ONLY public.payout_method
     ADD CONSTRAINT payout_method_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);
+
+ALTER TABLE ONLY public.quiet_hours
+    ADD CONSTRAINT quiet_hours_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
 ALTER TABLE ONLY public.recovery_code
     ADD CONSTRAINT recovery_code_subject_id_fkey FOREIGN KEY (subject_id) REFERENCES public.totp(subject_id) ON DELETE CASCADE;

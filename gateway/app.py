@@ -85,6 +85,9 @@ class App:
         self.providers: Final = social
         #: Those that pay withdrawals, by slug.
         self.payouts: Final = payouts
+        #: How those that report on messages are set up, and the certificates that they named.
+        self.notifiers: Final = providers.notifications(settings)
+        self.certificates: Final[dict[str, bytes]] = {}
         self.outbound: Final = outbound.Outbound(allow=settings.outbound_allow)
         self.proxies: Final = proxies.Proxies(settings.trusted_networks)
         self.networks_of_admins: Final = settings.networks_of_admins

@@ -6,19 +6,24 @@ decide about. What a message said that must stay secret is wiped with its end.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from typing import Final
 
-from core import templates
+from core import fields, templates
+from core import preferences as core_preferences
+from core.contacts import Contact
 from core.errors import BadTemplate
+from core.preferences import Unsubscribe
 from core.providers.protocols import Deferred, Refused, Sent, Unknown
 from core.tasks import SendNotification
 from core.templates import Message, Texts
 from core.texts import builtin
-from db import notifications, outbox
+from db import contacts, notifications, outbox, preferences, reports
 from db import templates as stored_templates
 from db.notifications import Outgoing, Result
+from db.pg import Db
 from web import metrics
 from workers import loop
 from workers.broker import Tools
@@ -32,6 +37,11 @@ JITTER: Final = 0.2
 
 NOBODY_KNOWS: Final = Unknown("the worker ended while it was being sent")
 TOO_LATE: Final = "it was of no more use"
+# What stands for the provider where none was asked.
+NOBODY: Final = "none"
+UNWANTED: Final = "its recipient does not want such messages"
+UNREACHABLE: Final = "nothing arrives at this address any more"
+QUIET: Final = "it is its recipient's quiet hours"
 
 
 class Superseded(Exception):
@@ -56,6 +66,7 @@ async def send(tools: Tools, row_id: int, task: SendNotification) -> None:
     async with tools.pool.acquire() as db, db.transaction():
         if not await notifications.record(db, outgoing, result):
             return
+        await _learn(db, tools, outgoing, ended)
         if result.next_attempt_at_ms is not None:
             await outbox.put_off(db, row_id, result.next_attempt_at_ms)
         elif result.state in {"failed", "unknown"} and not result.is_forgotten:
@@ -72,6 +83,9 @@ async def attempt(tools: Tools, outgoing: Outgoing) -> Ended:
         return Ended(first, NOBODY_KNOWS)
     if _is_too_late(outgoing, loop.now_ms()):
         return Ended(first, Deferred(TOO_LATE))
+    held_back = await _held_back(tools, outgoing, loop.now_ms())
+    if held_back is not None:
+        return held_back
 
     async def begin() -> None:
         async with tools.pool.acquire() as db:
@@ -83,6 +97,62 @@ async def attempt(tools: Tools, outgoing: Outgoing) -> Ended:
     except BadTemplate as error:
         return Ended(first, Refused(str(error)))
     return await chain.deliver(tools.send, message, begin)
+
+
+async def _held_back(tools: Tools, outgoing: Outgoing, now_ms: int) -> Ended | None:
+    """What comes of a message that its member does not want, or not now; None for all others."""
+    topic = templates.KINDS[outgoing.template].topic
+    program_id, channel = outgoing.program_id, outgoing.channel
+    if outgoing.recipient_kind != "member" or topic == "security" or program_id is None:
+        return None
+    kind = reports.CONTACTS.get(channel)
+    hashes = [] if kind is None else contacts.hashes(tools.ring, Contact(kind, outgoing.address))
+    async with tools.pool.acquire() as db:
+        standing = await preferences.standing(
+            db,
+            program_id,
+            outgoing.recipient_id,
+            topic=topic,
+            channel=channel,
+            hashes=hashes,
+            now_ms=now_ms,
+        )
+    if standing.is_unwanted:
+        return Ended(NOBODY, Refused(UNWANTED))
+    if standing.is_unreachable:
+        return Ended(NOBODY, Refused(UNREACHABLE))
+    if standing.quiet_until_ms is not None:
+        wait_s = (standing.quiet_until_ms - now_ms) / 1000
+        return Ended(NOBODY, Deferred(QUIET, wait_s), is_counted=False)
+    return None
+
+
+async def _learn(db: Db, tools: Tools, outgoing: Outgoing, ended: Ended) -> None:
+    """Note what a refusal says about where the message should have gone."""
+    outcome, program_id = ended.outcome, outgoing.program_id
+    if not isinstance(outcome, Refused) or outgoing.recipient_kind != "member":
+        return
+    if program_id is not None:
+        await reports.learn(
+            db,
+            tools.ring,
+            program_id,
+            outgoing.recipient_id,
+            outgoing.channel,
+            outgoing.address,
+            outcome.about,
+        )
+
+
+def _unsubscribe_url(tools: Tools, outgoing: Outgoing) -> str:
+    """The link that ends such mails; none for what is always sent, or without a public address."""
+    topic = templates.KINDS[outgoing.template].topic
+    is_to_member = outgoing.recipient_kind == "member" and outgoing.program_id is not None
+    if topic == "security" or not is_to_member or not tools.settings.gateway_url:
+        return ""
+    wish = Unsubscribe(outgoing.program_id or "", outgoing.recipient_id, topic, outgoing.channel)
+    token = core_preferences.token(tools.ring, wish, os.urandom(fields.NONCE_BYTES))
+    return f"{tools.settings.public_gateway_url}/u/{token}"
 
 
 def judge(
@@ -138,6 +208,7 @@ async def _message(tools: Tools, outgoing: Outgoing) -> Message:
         language=language,
         variables=values,
         created_at_ms=outgoing.created_at_ms,
+        unsubscribe_url=_unsubscribe_url(tools, outgoing),
     )
 
 

@@ -125,6 +125,16 @@ test_template | programs:write | owner admin app
 list_notifications | members:read | staff owner app
 get_notification | members:read | staff owner app
 resend_notification | members:write | staff owner app
+report_sendgrid | - | anyone
+report_ses | - | anyone
+report_twilio | - | anyone
+receive_twilio | - | anyone
+report_msg91 | - | anyone
+report_kaleyra | - | anyone
+get_notification_preferences | me | member
+put_notification_preferences | me | member
+ask_unsubscribe | - | anyone
+unsubscribe | - | anyone
 list_audit_entries | audit:read | owner admin app
 get_audit_head | audit:read | owner admin app
 verify_audit_log | audit:read | owner admin app

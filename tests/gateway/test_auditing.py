@@ -30,6 +30,9 @@ EVENTS = {
 # A session that goes on is the same session; a code that was asked for changes nothing yet.
 EVENTS |= {"refresh", "send_code", "send_operator_code", "verify_contact", "enroll_totp"}
 EVENTS |= {"register", "send_password_reset", "send_operator_password_reset"}
+# What providers report becomes part of the message that it is about.
+EVENTS |= {"report_sendgrid", "report_ses", "report_twilio", "receive_twilio"}
+EVENTS |= {"report_msg91", "report_kaleyra"}
 ALIAS = re.compile(r"_alias_\d+$")
 WRITERS = {"auditing.record", "audit.add"}
 WRITES = """

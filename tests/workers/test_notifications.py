@@ -352,6 +352,7 @@ def outgoing(**changes: Any) -> Outgoing:
         program_id=PROGRAM,
         program="Tea",
         recipient_kind="member",
+        recipient_id="mem_1",
         channel="email",
         address="a@b.de",
         template="sign_in_code",

@@ -14,6 +14,7 @@ import pytest
 from core import contacts as contacts_
 from core.kyc import Document
 from core.payout_methods import Upi
+from core.preferences import QuietHours, Unwanted
 from core.settings import Settings
 from db import (
     consents,
@@ -30,6 +31,7 @@ from db import (
     payout_methods,
     personal,
     pg,
+    preferences,
     reconcile,
     redis,
     sealing,
@@ -102,6 +104,8 @@ async def member(db: pg.Db) -> str:
             recorded_by=member_id,
         )
         await notifications.add(db, RING, note(member_id, mail))
+        night = QuietHours("22:00", "07:00")
+        await preferences.put(db, PROGRAM, member_id, [Unwanted("news", "sms")], night)
         await click(db, member_id)
         await db.execute(SESSION, f"ses_{member_id}", PROGRAM, member_id)
         sealed = sealing.seal(RING, mail, "registration.contact", member_id)
