@@ -28,7 +28,7 @@ TERMS: Final = Terms(
     calls_per_minute=60,
     rows=1000,
 )
-#: Its rows; what an operator sends in its name is read by the same names.
+#: The same names in its rows and, as far as is known, in its postbacks.
 SHAPE: Final = Shape(
     names={
         "txn_id": ("transactionId", "etransaction_id"),
@@ -45,6 +45,9 @@ SHAPE: Final = Shape(
     },
     words={"y": "pending", "n": "approved"},
 )
+
+# Rakuten's pages ask for this one.
+_ACCEPT: Final = {"Accept": "text/json"}
 
 
 class Config(base.Config, frozen=True, kw_only=True):
@@ -103,7 +106,7 @@ class Rakuten:
 
         async def fetch(step: Step) -> Answer:
             url = base.at(self._config.api_url, "/events/1.0/transactions")
-            request = asking.get(url, self._query(step), {}, SLUG)
+            request = asking.get(url, self._query(step), _ACCEPT, SLUG)
             found = asking.rows(asking.decoded(await bearer.ask(send, request)))
             # There is no total, and pages may be shorter than asked for: the last one is empty.
             return Answer(found, str(int(step.token or 1) + 1) if found else "")

@@ -30,9 +30,23 @@ KINDS: dict[str, type[Network]] = {
     for kind in (Admitad, Trackier, Cuelinks, Tune, Impact, Awin, Cj, Rakuten, Generic)
 }
 PULLING = [slug for slug in KINDS if slug != "generic"]
-PATIENCE_S = 0.5
+#: Long, for machines that are busy, unless it is known that nothing will come.
+PATIENCE_S = 20.0
+IMPATIENCE_S = 0.3
 #: Longer than what any of them may be asked for at once.
 WINDOW = Window(EPOCH_MS - 75 * DAY_MS, EPOCH_MS)
+
+
+class Account(NamedTuple):
+    """A network of ours, and the local one that knows how it should be set up."""
+
+    ours: AffiliateNetwork
+    theirs: Network
+
+    def with_config(self, **changes: Any) -> Account:
+        config = {**self.theirs.config(), **changes}
+        slug, credentials = self.theirs.slug, self.theirs.credentials()
+        return self._replace(ours=table.make(slug, config, credentials))
 
 
 class Setup(NamedTuple):
@@ -43,7 +57,10 @@ class Setup(NamedTuple):
     outbound: Outbound
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        return await self.outbound.send(msgspec.structs.replace(request, timeout_s=PATIENCE_S))
+        faults = [fault for faults in self.theirs.faults.values() for fault in faults]
+        is_silent = any(fault.is_hanging for fault in faults)
+        timeout_s = IMPATIENCE_S if is_silent else PATIENCE_S
+        return await self.outbound.send(msgspec.structs.replace(request, timeout_s=timeout_s))
 
     @property
     def terms(self) -> Terms:
@@ -51,9 +68,8 @@ class Setup(NamedTuple):
         return self.ours.terms
 
     def with_config(self, **changes: Any) -> Setup:
-        config = {**self.theirs.config(), **changes}
-        slug, credentials = self.theirs.slug, self.theirs.credentials()
-        return self._replace(ours=table.make(slug, config, credentials))
+        changed = Account(self.ours, self.theirs).with_config(**changes)
+        return self._replace(ours=changed.ours)
 
     def pages(self, window: Window = WINDOW, cursor: str = "") -> AsyncIterator[Page]:
         assert isinstance(self.ours, CanPull)

@@ -74,6 +74,7 @@ class Rakuten(Network):
     async def answer(self, request: web.Request) -> web.Response:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         self.check(is_good=kind == "Bearer" and token in self.tokens)
+        assert request.headers["Accept"] == "text/json"
         query = dict(request.query)
         self.questions.append(query)
         date = "process_date" if "process_date_start" in query else "transaction_date"

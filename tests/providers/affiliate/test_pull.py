@@ -72,14 +72,16 @@ async def test_a_pull_is_whole_without_duplicates_and_exact(setup: Setup) -> Non
 
 @pulling
 async def test_a_pull_goes_on_at_any_cursor(setup: Setup) -> None:
-    setup.theirs.transactions = many(DAYS[:60])
-    pages = [page async for page in setup.pages()]
+    setup.theirs.transactions = many(DAYS[:24])
+    window = Window(EPOCH_MS - 40 * DAY_MS, EPOCH_MS)
+    pages = [page async for page in setup.pages(window)]
     assert len(pages) > 2
     assert pages[-1].cursor is None
     whole = [report for page in pages for report in page.reports]
     for place, page in enumerate(pages[:-1]):
         assert page.cursor
-        rest = [one async for later in setup.pages(cursor=page.cursor) for one in later.reports]
+        later = [again async for again in setup.pages(window, page.cursor)]
+        rest = [one for again in later for one in again.reports]
         before = [one for earlier in pages[: place + 1] for one in earlier.reports]
         assert {one.txn_id for one in [*before, *rest]} == {one.txn_id for one in whole}
 
