@@ -62,6 +62,7 @@ StampgateError                     500 internal_error
 │   ├── KycNotFound                404 kyc_not_found
 │   ├── PayoutMethodNotFound       404 payout_method_not_found
 │   ├── WithdrawalNotFound         404 withdrawal_not_found
+│   ├── AdjustmentNotFound         404 adjustment_not_found
 │   ├── ApiKeyNotFound             404 api_key_not_found
 │   └── GlassNotFound              404 break_glass_not_found
 ├── MethodNotAllowed               405 method_not_allowed
@@ -95,6 +96,7 @@ StampgateError                     500 internal_error
 │   ├── KycNotVerified             409 kyc_not_verified
 │   ├── TooManyPayoutMethods       409 too_many_payout_methods
 │   ├── WithdrawalNotOpen          409 withdrawal_not_open
+│   ├── AdjustmentNotOpen          409 adjustment_not_open
 │   ├── SecondApproverNeeded       409 second_approver_needed
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
@@ -397,6 +399,10 @@ class WithdrawalNotFound(NotFound, code="withdrawal_not_found"):
     """There is no such withdrawal in this program."""
 
 
+class AdjustmentNotFound(NotFound, code="adjustment_not_found"):
+    """There is no such adjustment in this program."""
+
+
 class ApiKeyNotFound(NotFound, code="api_key_not_found"):
     """There is no such API key in this program."""
 
@@ -535,6 +541,10 @@ class KycNotVerified(Conflict, code="kyc_not_verified"):
 
 class TooManyPayoutMethods(Conflict, code="too_many_payout_methods"):
     """The member has as many payout methods as there may be; delete one first."""
+
+
+class AdjustmentNotOpen(Conflict, code="adjustment_not_open"):
+    """The adjustment was decided already."""
 
 
 class WithdrawalNotOpen(Conflict, code="withdrawal_not_open"):

@@ -43,6 +43,7 @@ Kind = Literal[
     "transaction",
     "payout_method",
     "withdrawal",
+    "adjustment",
     "category",
     "offer",
 ]
@@ -75,6 +76,7 @@ PREFIXES: Final[dict[Kind, str]] = {
     "transaction": "mtx",
     "payout_method": "pmt",
     "withdrawal": "wdr",
+    "adjustment": "adj",
     "category": "cat",
     "offer": "off",
 }

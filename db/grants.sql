@@ -44,7 +44,7 @@ BEGIN
         GRANT INSERT ON money_account, money_transaction, money_posting TO stampgate_app;
         GRANT UPDATE (balance_minor) ON money_account TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON category TO stampgate_app;
-        GRANT INSERT, UPDATE ON kyc, withdrawal, payout_event TO stampgate_app;
+        GRANT INSERT, UPDATE ON kyc, withdrawal, payout_event, adjustment TO stampgate_app;
         GRANT INSERT ON payout_method TO stampgate_app;
         GRANT DELETE ON kyc, payout_method, payout_event TO stampgate_app;
         GRANT USAGE ON SEQUENCE link_version TO stampgate_app;

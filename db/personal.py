@@ -168,6 +168,10 @@ SELECT id, id AS sealed_for, kind, details, created_at FROM payout_method
  WHERE program_id = $1 AND member_id = $2 ORDER BY id
 """
 ERASE_PAYOUT_METHODS: Final = "DELETE FROM payout_method WHERE program_id = $1 AND member_id = $2"
+EXPORT_ADJUSTMENTS: Final = """
+SELECT id, kind, amount_minor, currency, reason, state, created_at, decided_at FROM adjustment
+ WHERE program_id = $1 AND member_id = $2 ORDER BY id
+"""
 EXPORT_WITHDRAWALS: Final = """
 SELECT id, id AS sealed_for, amount_minor, currency, state, method, destination, reason, utr,
        requested_at, updated_at
@@ -256,6 +260,7 @@ TABLES: Final = (
         why=PROOF + " Where the money went is forgotten when its time is over.",
         sealed={"destination": "withdrawal.destination"},
     ),
+    Table("adjustment", EXPORT_ADJUSTMENTS, why=PROOF),
     Table(
         "payout_event", why="What providers say of payouts names withdrawals, and goes in 30 days."
     ),

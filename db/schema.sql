@@ -133,6 +133,27 @@ CREATE TABLE public.address_salt (
     salt bytea NOT NULL
 );
 
+CREATE TABLE public.adjustment (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL COLLATE pg_catalog."C",
+    reason text NOT NULL,
+    ticket text,
+    state text NOT NULL COLLATE pg_catalog."C",
+    proposed_by text NOT NULL COLLATE pg_catalog."C",
+    decided_by text COLLATE pg_catalog."C",
+    created_at timestamp with time zone NOT NULL,
+    decided_at timestamp with time zone,
+    CONSTRAINT adjustment_changes_something CHECK ((amount_minor <> 0)),
+    CONSTRAINT adjustment_decision_is_whole CHECK ((((state = 'proposed'::text) = (decided_by IS NULL)) AND ((decided_by IS NULL) = (decided_at IS NULL)))),
+    CONSTRAINT adjustment_kind_is_known CHECK ((kind = ANY (ARRAY['promotion'::text, 'write_off'::text]))),
+    CONSTRAINT adjustment_state_is_known CHECK ((state = ANY (ARRAY['proposed'::text, 'posted'::text, 'dropped'::text]))),
+    CONSTRAINT adjustment_write_off_gives CHECK (((kind <> 'write_off'::text) OR (amount_minor > 0)))
+);
+
 CREATE TABLE public.api_key (
     id text NOT NULL COLLATE pg_catalog."C",
     program_id text NOT NULL COLLATE pg_catalog."C",
@@ -993,6 +1014,9 @@ ALTER TABLE ONLY public.account
 ALTER TABLE ONLY public.address_salt
     ADD CONSTRAINT address_salt_pkey PRIMARY KEY (day);
 
+ALTER TABLE ONLY public.adjustment
+    ADD CONSTRAINT adjustment_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
 
@@ -1234,6 +1258,10 @@ CREATE INDEX account_by_member ON public.account USING btree (member_id) WHERE (
 
 CREATE INDEX account_by_partition ON public.account USING btree (partition);
 
+CREATE INDEX adjustment_by_member ON public.adjustment USING btree (member_id, id);
+
+CREATE INDEX adjustment_by_program ON public.adjustment USING btree (program_id, id);
+
 CREATE INDEX api_key_by_program ON public.api_key USING btree (program_id, id);
 
 CREATE INDEX audit_entry_by_id ON ONLY public.audit_entry USING btree (id);
@@ -1403,6 +1431,9 @@ CREATE TRIGGER money_posting_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE 
 CREATE TRIGGER money_transaction_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.money_transaction FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER posting_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.posting FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+ALTER TABLE ONLY public.adjustment
+    ADD CONSTRAINT adjustment_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);
 
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);

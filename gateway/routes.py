@@ -10,6 +10,7 @@ from aiohttp import web
 
 from core import errors
 from gateway import (
+    adjustments,
     aliases,
     audits,
     awards,
@@ -139,6 +140,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
             *kyc.ROUTES,
             *payout_methods.ROUTES,
             *withdrawals.ROUTES,
+            *adjustments.ROUTES,
             *payout_events.ROUTES,
             *aliases.ROUTES,
         ),

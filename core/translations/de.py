@@ -164,4 +164,6 @@ TEXTS: Final[dict[str, str]] = {
     ),
     "link_in_use": "Der Link gehört zu einem Angebot; ändern Sie stattdessen das Angebot.",
     "signature_invalid": "Der Aufruf ist nicht vom Anbieter unterschrieben, oder nicht kürzlich.",
+    "adjustment_not_found": "Diese Korrektur gibt es in diesem Programm nicht.",
+    "adjustment_not_open": "Über die Korrektur ist schon entschieden.",
 }

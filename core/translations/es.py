@@ -142,4 +142,6 @@ TEXTS: Final[dict[str, str]] = {
     ),
     "link_in_use": "El enlace pertenece a una oferta; cambie la oferta.",
     "signature_invalid": "La llamada no está firmada por el proveedor, o no recientemente.",
+    "adjustment_not_found": "No existe ese ajuste en este programa.",
+    "adjustment_not_open": "El ajuste ya está decidido.",
 }

@@ -150,4 +150,6 @@ TEXTS: Final[dict[str, str]] = {
     ),
     "link_in_use": "Le lien appartient à une offre ; modifiez plutôt l'offre.",
     "signature_invalid": "L'appel n'est pas signé par le prestataire, ou pas récemment.",
+    "adjustment_not_found": "Cet ajustement n'existe pas dans ce programme.",
+    "adjustment_not_open": "L'ajustement est déjà décidé.",
 }

@@ -189,6 +189,11 @@ cancel_withdrawal | me | member
 approve_withdrawal | withdrawals:approve | owner app
 reject_withdrawal | withdrawals:write | owner app
 complete_withdrawal | withdrawals:write | owner app
+create_adjustment | withdrawals:write | owner app
+list_adjustments | withdrawals:read | staff owner app
+get_adjustment | withdrawals:read | staff owner app
+approve_adjustment | withdrawals:approve | owner app
+drop_adjustment | withdrawals:write | owner app
 hear_of_payouts_razorpayx | - | anyone
 hear_of_payouts_cashfree | - | anyone
 live_alias_1 | - | anyone

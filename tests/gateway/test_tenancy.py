@@ -141,6 +141,12 @@ async def a_withdrawal(world: World) -> str:
     return await cash.requested(asha, 10_000)
 
 
+async def an_adjustment(world: World) -> str:
+    asha = await cash.person(world.client, world.app)
+    body = {"member": asha.id, "amount_minor": 5, "reason": "sorry"}
+    return str((await post(world, "/v1/adjustments", body))["id"])
+
+
 #: How to make what a name in a path stands for. A route with another name adds a line here.
 MAKE: Final[dict[str, Make]] = {
     "program_id": a_program,
@@ -162,6 +168,7 @@ MAKE: Final[dict[str, Make]] = {
     "business_id": a_program,
     "method_id": a_method,
     "withdrawal_id": a_withdrawal,
+    "adjustment_id": an_adjustment,
 }
 
 
