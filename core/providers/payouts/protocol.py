@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -72,6 +73,13 @@ Paying: TypeAlias = News | Deferred | Unknown
 Found: TypeAlias = News | NotFound | Unknown
 
 
+class Sample(NamedTuple):
+    """A call as a provider makes it."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class PayoutProvider(Protocol):
     """A way to pay people."""
 
@@ -87,12 +95,15 @@ class PayoutProvider(Protocol):
         """What a call says; header names in lower case. BadSignature when the provider did not
         make it, BadReply when it cannot be read."""
 
+    def sample(self, payout: Payout, news: News, event_id: str, now_s: int) -> Sample:
+        """The call that would say this of the payout, signed; for simulators."""
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What each provider may be told. An attempt is one or two calls, and ends before its task is
-    sent again."""
+    """What each provider may be told. An attempt is at most three calls, and ends before its task
+    is sent again."""
 
-    timeout_s: Annotated[float, Meta(gt=0, le=18)] = 15.0
+    timeout_s: Annotated[float, Meta(gt=0, le=14)] = 14.0
 
     def __repr__(self) -> str:
         """Without values: most are secrets."""
@@ -112,11 +123,11 @@ async def ask(send: Send, request: HttpRequest) -> HttpResponse | Deferred | Unk
         return Unknown(f"{name} did not answer: {error}")
 
 
-def undecided(name: str, answer: HttpResponse, now_s: int, code: str = "") -> Deferred | Unknown:
+def undecided(name: str, answer: HttpResponse, code: str = "") -> Deferred | Unknown:
     """What an answer means that is neither a yes nor a clear no."""
     why = wire.reason(name, answer, code)
     if answer.status in {401, 403, 429}:
-        return Deferred(why, wire.retry_after_s(answer, now_s))
+        return Deferred(why, wire.retry_after_s(answer, _answered_at_s(answer)))
     return Unknown(why)
 
 
@@ -130,3 +141,11 @@ def check(secrets: Iterable[str], message: bytes, given: bytes) -> None:
     made = [hmac.digest(secret.encode(), message, hashlib.sha256) for secret in secrets]
     if not any(hmac.compare_digest(one, given) for one in made):
         raise BadSignature("no secret of ours signed it")
+
+
+def _answered_at_s(answer: HttpResponse) -> int:
+    """The time by their clock; far ahead without one, so that no date is waited for."""
+    try:
+        return int(parsedate_to_datetime(answer.headers.get("date", "")).timestamp())
+    except (ValueError, OverflowError):
+        return 1 << 40
