@@ -27,6 +27,7 @@ BEGIN
             TO stampgate_app;
         GRANT INSERT ON idempotency, notification TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON template TO stampgate_app;
+        GRANT INSERT, UPDATE, DELETE ON category, offer TO stampgate_app;
         GRANT UPDATE ON outbox, webhook_delivery, notification TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON one_time_code, totp, recovery_code, mfa_challenge
             TO stampgate_app;
@@ -43,7 +44,6 @@ BEGIN
         GRANT DELETE ON api_key_usage TO stampgate_app;
         GRANT INSERT ON money_account, money_transaction, money_posting TO stampgate_app;
         GRANT UPDATE (balance_minor) ON money_account TO stampgate_app;
-        GRANT INSERT, UPDATE, DELETE ON category TO stampgate_app;
         GRANT INSERT, UPDATE ON kyc, withdrawal, payout_event, adjustment TO stampgate_app;
         GRANT INSERT ON payout_method TO stampgate_app;
         GRANT DELETE ON kyc, payout_method, payout_event TO stampgate_app;

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -58,6 +58,12 @@ UPDATE = """
 UPDATE link
    SET slug = $2, external_id = $3, config = $4, password_hash = $5, updated_at = now()
  WHERE id = $1
+"""
+REPLACE = """
+UPDATE link SET config = item.config::jsonb, updated_at = now()
+  FROM unnest($2::text[], $3::text[]) AS item (id, config)
+ WHERE link.id = item.id AND link.program_id = $1
+RETURNING link.id
 """
 DELETE = """
 DELETE FROM link WHERE id = $2 AND program_id = $1
@@ -184,6 +190,14 @@ async def change(
         publications.append(Publication(present.slug, changed.version, b""))
         await outbox.add(db, tasks.PublishLink(present.slug, changed.version))
     return changed, publications
+
+
+async def replace(db: Db, program_id: str, configs: Mapping[str, LinkConfig]) -> list[Publication]:
+    """Store new configs of links by their ids; slugs and external ids stay as they are."""
+    texts = list(map(_json, configs.values()))
+    rows = await db.fetch(REPLACE, program_id, list(configs), texts)
+    changed = await _draw_versions(db, [row["id"] for row in rows])
+    return list(map(publication, changed.values()))
 
 
 async def upsert(

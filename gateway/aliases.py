@@ -19,6 +19,8 @@ from gateway import (
     me,
     members,
     merchants,
+    offer_clicks,
+    offers,
     operations,
     sessions,
     wallet,
@@ -49,6 +51,9 @@ PATHS: Final = (
     ("POST", "/wallet/withdraw", "create_withdrawal"),
     ("GET", "/admin/withdrawals", "list_withdrawals"),
     ("PATCH", "/admin/withdrawals/{withdrawal_id}/approve", "approve_withdrawal"),
+    ("GET", "/offers", "list_offers"),
+    ("GET", "/offers/{offer_id}", "get_offer"),
+    ("POST", "/offers/{offer_id}/click", "click_offer"),
 )
 BUSINESS: Final = "/api/v1/businesses/{business_id}/customers"
 
@@ -101,6 +106,7 @@ def _of_business(name: str, path: str, new_name: str, handler: object) -> Route:
 _KNOWN: Final = (
     *(*operations.ROUTES, *logins.ROUTES, *sessions.ROUTES, *me.ROUTES, *codes.ROUTES),
     *(*members.ROUTES, *merchants.ROUTES, *clicks.ROUTES, *wallet.ROUTES, *withdrawals.ROUTES),
+    *(*offers.ROUTES, *offer_clicks.ROUTES),
 )
 ROUTES: tuple[Route, ...] = (
     *(_alias(_KNOWN, *one, number) for number, one in enumerate(PATHS, 1)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -17,7 +18,7 @@ from db.clicks import Click
 from db.links import Link
 from db.pg import Db
 from gateway import lists
-from gateway.app import Call, read_as
+from gateway.app import App, Call, read_as
 from web import problem
 from web.routing import Route
 
@@ -71,22 +72,38 @@ async def mint(call: Call) -> web.Response:
         link = await _link(db, program_id, new)
         if new.member is not None and not await members.exists(db, program_id, new.member):
             raise errors.MemberNotFound
+    made = await make(app, link, new.member, new.parameters)
+    return problem.reply(made, call.route.status)
+
+
+async def make(
+    app: App, link: Link, member_id: str | None, parameters: dict[str, str]
+) -> MintedClick:
+    """A click on a link, kept for its visit; raises as `Connection.run`."""
     premint = Premint(
-        program_id=program_id,
+        program_id=link.program_id,
         link_id=link.id,
         slug=link.slug,
-        member_id=new.member,
-        parameters=new.parameters or None,
+        member_id=member_id,
+        parameters=parameters or None,
     )
-    click_id = await app.mint(program_id, link.id)
+    click_id = await app.mint(link.program_id, link.id)
     ttl_s = app.settings.premint_ttl_s
     await clicks.premint(app.redis, click_id, premint, ttl_s)
-    made = MintedClick(
+    return MintedClick(
         click_id=click_id,
         url=f"{app.settings.public_redirector_url}/c/{click_id}",
         expires_at=clicks.minted_at(clickid.decode(click_id)) + dt.timedelta(seconds=ttl_s),
     )
-    return problem.reply(made, call.route.status)
+
+
+def check_parameters(names: Iterable[str]) -> None:
+    """That a link's own query may carry these; InvalidRequest."""
+    for name in names:
+        if name not in macros.QUERY_MACROS:
+            detail = f"There is no parameter {name}."
+            where = {"detail": detail, "pointer": "/parameters"}
+            raise errors.InvalidRequest(detail, errors=[where])
 
 
 async def get(call: Call) -> web.Response:
@@ -149,11 +166,7 @@ async def _link(db: Db, program_id: str, new: NewClick) -> Link:
 def _check(new: NewClick) -> None:
     if (new.link_id is None) == (new.slug is None):
         raise errors.InvalidRequest("Name the link by link_id or by slug.")
-    for name in new.parameters:
-        if name not in macros.QUERY_MACROS:
-            detail = f"There is no parameter {name}."
-            where = {"detail": detail, "pointer": "/parameters"}
-            raise errors.InvalidRequest(detail, errors=[where])
+    check_parameters(new.parameters)
 
 
 def _range(search: Search, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:

@@ -18,6 +18,7 @@ from core import base32, errors, links
 from core.links import LinkConfig, Ref, Slug
 from core.settings import Settings
 from db import links as stored
+from db import offers
 from db.links import Draft, Publication
 from db.pg import Db
 from gateway import answers, auditing, bulk, lists, patches
@@ -148,6 +149,7 @@ async def change(call: Call) -> web.Response:
     new_hash = await _hash(wanted.get("password"))
     async with call.app.transaction() as db:
         present = await stored.lock(db, call.principal.program_id, call.params["link_id"])
+        await _refuse_offers(call, db)
         config = msgspec.structs.replace(present.config, **wanted)
         config = msgspec.structs.replace(config, slug=config.slug or present.slug)
         kept = new_hash if "password" in wanted else present.password_hash
@@ -163,11 +165,18 @@ async def change(call: Call) -> web.Response:
 async def delete(call: Call) -> web.Response:
     """Delete a link; its clicks stay."""
     async with call.app.transaction() as db:
+        await _refuse_offers(call, db)
         gone = await stored.delete(db, call.principal.program_id, call.params["link_id"])
         slug = {"slug": gone.slug}
         await auditing.record(call, db, "link.delete", call.params["link_id"], before=slug)
     await publish(call.app, [gone])
     return web.Response(status=204)
+
+
+async def _refuse_offers(call: Call, db: Db) -> None:
+    """LinkInUse for a link that an offer's clicks are made on."""
+    if await offers.of_link(db, call.principal.program_id, call.params["link_id"]) is not None:
+        raise errors.LinkInUse
 
 
 def checked(app: App, config: LinkConfig) -> LinkConfig:
@@ -291,7 +300,7 @@ ROUTES: tuple[Route, ...] = (
         scope="links:write",
         body=LinkPatch,
         reply=Link,
-        errors=(errors.LinkNotFound, *LINK_ERRORS),
+        errors=(errors.LinkNotFound, errors.LinkInUse, *LINK_ERRORS),
     ),
     Route(
         method="DELETE",
@@ -301,6 +310,6 @@ ROUTES: tuple[Route, ...] = (
         summary="Delete a link; its clicks stay",
         scope="links:write",
         status=204,
-        errors=(errors.LinkNotFound,),
+        errors=(errors.LinkNotFound, errors.LinkInUse),
     ),
 )

@@ -10,7 +10,7 @@ from aiohttp import web
 from core import errors
 from core.links import Ref
 from core.merchants import MerchantConfig
-from db import merchants
+from db import merchants, offers
 from db.merchants import Merchant
 from db.pg import Db
 from gateway import answers, auditing, lists, patches
@@ -80,6 +80,8 @@ async def change(call: Call) -> web.Response:
         before = await merchants.lock(db, program_id, merchant_id)
         config = msgspec.structs.replace(before, **wanted)
         after = await merchants.change(db, program_id, merchant_id, config)
+        if after.name != before.name:
+            await offers.rename_merchant(db, program_id, merchant_id, after.name)
         await auditing.record(call, db, "merchant.change", merchant_id, before, after)
     return problem.reply(after)
 

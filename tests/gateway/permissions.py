@@ -65,6 +65,15 @@ list_categories | me offers:read | member staff owner app
 get_category | me offers:read | member staff owner app
 change_category | offers:write | owner app
 delete_category | offers:write | owner app
+create_offer | offers:write | owner app
+upsert_offer | offers:write | owner app
+list_offers | me offers:read | member staff owner app
+list_hot_offers | me offers:read | member staff owner app
+list_offers_of_host | me offers:read | member staff owner app
+get_offer | me offers:read | member staff owner app
+change_offer | offers:write | owner app
+delete_offer | offers:write | owner app
+click_offer | me clicks:write | member owner app
 create_member | members:write | staff owner app
 upsert_member | members:write | staff owner app
 create_members | members:write | staff owner app
@@ -216,6 +225,9 @@ list_my_wallet_transactions_alias_17 | me | member
 create_withdrawal_alias_18 | me | member
 list_withdrawals_alias_19 | me withdrawals:read | member staff owner app
 approve_withdrawal_alias_20 | withdrawals:approve | owner app
+list_offers_alias_21 | me offers:read | member staff owner app
+get_offer_alias_22 | me offers:read | member staff owner app
+click_offer_alias_23 | me clicks:write | member owner app
 list_customers | members:read | staff owner app
 create_customer | members:write | staff owner app
 get_customer | members:read | staff owner app

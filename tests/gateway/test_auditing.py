@@ -26,6 +26,7 @@ EVENTS = {
     "capture_hold",
     "release_hold",
     "mint_click",
+    "click_offer",
 }
 # A session that goes on is the same session; a code that was asked for changes nothing yet.
 EVENTS |= {"refresh", "send_code", "send_operator_code", "verify_contact", "enroll_totp"}

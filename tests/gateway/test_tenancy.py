@@ -67,6 +67,11 @@ async def a_category(world: World) -> str:
     return str((await post(world, "/v1/categories", body))["id"])
 
 
+async def an_offer(world: World) -> str:
+    body = {"merchant_id": await a_merchant(world), "title": "Tea", "kind": "deal"}
+    return str((await post(world, "/v1/offers", {**body, "destination": SHOP}))["id"])
+
+
 async def a_link(world: World) -> str:
     return str((await post(world, "/v1/links", {"destination": SHOP}))["id"])
 
@@ -153,6 +158,7 @@ MAKE: Final[dict[str, Make]] = {
     "member_id": a_member,
     "merchant_id": a_merchant,
     "category_id": a_category,
+    "offer_id": an_offer,
     "link_id": a_link,
     "click_id": a_click,
     "award_id": an_award,
