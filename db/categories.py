@@ -39,6 +39,14 @@ HOLD = """
 SELECT id FROM category WHERE program_id = $1 AND id = ANY($2::text[]) ORDER BY id FOR KEY SHARE
 """
 
+IDS_OF = "SELECT slug, id FROM category WHERE program_id = $1 AND slug = ANY($2::text[])"
+
+
+async def ids_of(db: Db, program_id: str, slugs: Collection[str]) -> dict[str, str]:
+    """The ids of those of these slugs that there are."""
+    rows = await db.fetch(IDS_OF, program_id, list(slugs))
+    return {row["slug"]: row["id"] for row in rows}
+
 
 async def all_of(db: Db, program_id: str) -> list[Category]:
     """The program's categories, in no order."""

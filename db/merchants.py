@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Mapping
 
 import asyncpg
 import msgspec
@@ -46,6 +47,31 @@ SELECT id, external_id, name, created_at, state, hosts, logo_url, category_ids,
    AND ($5::text IS NULL OR state = $5)
  ORDER BY id LIMIT $3
 """
+IDS_OF = """
+SELECT external_id, id FROM merchant WHERE program_id = $1 AND external_id = ANY($2::text[])
+"""
+# In the order of the external ids, so that two transactions take them in the same order. A row that
+# says what is there changes nothing.
+SAVE = """
+INSERT INTO merchant AS present (id, program_id, external_id, name, state, hosts, logo_url,
+                                 category_ids, approval_days, descriptions)
+SELECT item ->> 'id', $1, item ->> 'external_id', item ->> 'name', item ->> 'state',
+       ARRAY(SELECT jsonb_array_elements_text(item -> 'hosts')), item ->> 'logo_url',
+       ARRAY(SELECT jsonb_array_elements_text(item -> 'category_ids')),
+       (item ->> 'approval_days')::integer, item -> 'descriptions'
+  FROM jsonb_array_elements($2::jsonb) AS item
+ ORDER BY item ->> 'external_id'
+    ON CONFLICT (program_id, external_id) DO UPDATE
+   SET name = excluded.name, state = excluded.state, hosts = excluded.hosts,
+       logo_url = excluded.logo_url, category_ids = excluded.category_ids,
+       approval_days = excluded.approval_days, descriptions = excluded.descriptions
+ WHERE (present.name, present.state, present.hosts, present.logo_url, present.category_ids,
+        present.approval_days, present.descriptions)
+       IS DISTINCT FROM
+       (excluded.name, excluded.state, excluded.hosts, excluded.logo_url, excluded.category_ids,
+        excluded.approval_days, excluded.descriptions)
+RETURNING id
+"""
 
 
 class Merchant(MerchantConfig, frozen=True, kw_only=True, omit_defaults=False):
@@ -75,6 +101,29 @@ async def change(db: Db, program_id: str, merchant_id: str, config: MerchantConf
     """Replace the merchant by this; MerchantNotFound, ExternalIdTaken, CategoryNotFound."""
     await categories.hold(db, program_id, config.category_ids)
     return _merchant(await _write(db, UPDATE, program_id, merchant_id, config))
+
+
+async def ids_of(db: Db, program_id: str, external_ids: Collection[str]) -> dict[str, str]:
+    """The ids of those of these external ids that there are."""
+    rows = await db.fetch(IDS_OF, program_id, list(external_ids))
+    return {row["external_id"]: row["id"] for row in rows}
+
+
+async def save(db: Db, program_id: str, drafts: Mapping[str, MerchantConfig]) -> list[str]:
+    """Store merchants by new ids, or replace those with their external ids; the ids of those that
+    are new or changed. CategoryNotFound, ProgramNotFound.
+    """
+    filed = {category_id for one in drafts.values() for category_id in one.category_ids}
+    await categories.hold(db, program_id, filed)
+    items = [
+        {"id": merchant_id, **msgspec.structs.asdict(config)}
+        for merchant_id, config in drafts.items()
+    ]
+    try:
+        rows = await db.fetch(SAVE, program_id, msgspec.json.encode(items).decode())
+    except asyncpg.ForeignKeyViolationError:
+        raise errors.ProgramNotFound from None
+    return [row["id"] for row in rows]
 
 
 async def page(

@@ -58,9 +58,11 @@ UPDATE offer
  WHERE offer.id = item ->> 'id' AND offer.program_id = $1
 RETURNING offer.id
 """
-RENAME_MERCHANT = """
-UPDATE offer SET search = to_tsvector('simple', concat_ws(' ', title, $3::text, coupon_code))
- WHERE program_id = $1 AND merchant_id = $2
+INDEX = """
+UPDATE offer
+   SET search = to_tsvector('simple', concat_ws(' ', title, merchant.name, coupon_code))
+  FROM merchant
+ WHERE offer.program_id = $1 AND merchant.id = offer.merchant_id AND merchant.id = ANY($2::text[])
 """
 SELECT = """
 SELECT offer.id, offer.link_id, offer.merchant_id, offer.external_id, offer.network_id,
@@ -219,9 +221,9 @@ async def delete(db: Db, program_id: str, offer_id: str) -> tuple[Offer, Publica
     return gone, await links.delete(db, program_id, gone.link_id)
 
 
-async def rename_merchant(db: Db, program_id: str, merchant_id: str, name: str) -> None:
-    """Let the merchant's offers be found by its new name."""
-    await db.execute(RENAME_MERCHANT, program_id, merchant_id, name)
+async def index(db: Db, program_id: str, merchant_ids: Sequence[str]) -> None:
+    """Let the offers of these merchants be found by their present names."""
+    await db.execute(INDEX, program_id, merchant_ids)
 
 
 def _offer(row: asyncpg.Record) -> Offer:

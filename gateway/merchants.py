@@ -81,7 +81,7 @@ async def change(call: Call) -> web.Response:
         config = msgspec.structs.replace(before, **wanted)
         after = await merchants.change(db, program_id, merchant_id, config)
         if after.name != before.name:
-            await offers.rename_merchant(db, program_id, merchant_id, after.name)
+            await offers.index(db, program_id, [merchant_id])
         await auditing.record(call, db, "merchant.change", merchant_id, before, after)
     return problem.reply(after)
 

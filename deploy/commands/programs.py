@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ from web.outbound import Outbound
 LINKS_A_REQUEST = 10_000
 MEMBERS_A_REQUEST = 1_000
 MEMBER_COLUMNS = {"external_id", "name"}
+WHOLE = ("merchants", "offers")
 
 
 def add_program(commands: Commands) -> None:
@@ -43,9 +44,9 @@ def add_program(commands: Commands) -> None:
 def add_import(commands: Commands) -> None:
     """Declare the command."""
     command = commands.add_parser(
-        "import", help="links or members from a CSV file with a header row, through the API"
+        "import", help="rows of a CSV file with a header row, through the API"
     )
-    command.add_argument("what", choices=["links", "members"])
+    command.add_argument("what", choices=["links", "members", *WHOLE])
     command.add_argument("file", type=Path)
     command.add_argument("--program", required=True, metavar="PRG")
     command.add_argument("--url", help="the gateway (default: the one of the settings)")
@@ -84,9 +85,8 @@ async def create_program(settings: Settings, arguments: argparse.Namespace) -> i
 
 async def import_file(settings: Settings, arguments: argparse.Namespace) -> int:
     """Send the file in portions. Each has a key of its own, so that a second run repeats none."""
-    text = arguments.file.read_text(encoding="utf-8-sig")
     base = arguments.url or f"http://{settings.gateway_host}:{settings.gateway_port}"
-    portions = list(_links(text) if arguments.what == "links" else _members(text))
+    portions = _portions(arguments.what, arguments.file)
     total, done = sum(count for count, _, _ in portions), 0
     progress = Progress(arguments.what)
     outbound = Outbound(allow=urlsplit(base).hostname or "")
@@ -116,6 +116,16 @@ async def import_file(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _portions(what: str, file: Path) -> list[Portion]:
+    try:
+        return list(_PORTIONS[what](file.read_text(encoding="utf-8-sig")))
+    except UnicodeDecodeError as error:
+        line = file.read_bytes().count(b"\n", 0, error.start) + 1
+        raise errors.InvalidRequest(f"line {line} is not UTF-8") from None
+    except csv.Error as error:
+        raise errors.InvalidRequest(f"the file is no table: {error}") from None
+
+
 def _check(answer: HttpResponse, done: int) -> None:
     if answer.status >= 400:
         problem = msgspec.json.decode(answer.body)
@@ -133,6 +143,15 @@ def _check(answer: HttpResponse, done: int) -> None:
 
 
 Portion = tuple[int, str, bytes]
+
+
+def _whole(text: str) -> Iterator[Portion]:
+    """All of it at once, to be stored whole or not at all."""
+    yield (
+        max(sum(1 for row in csv.reader(io.StringIO(text)) if row) - 1, 0),
+        "text/csv",
+        text.encode(),
+    )
 
 
 def _links(text: str) -> Iterator[Portion]:
@@ -155,13 +174,20 @@ def _members(text: str) -> Iterator[Portion]:
         yield len(chosen), "application/json", msgspec.json.encode({"items": chosen})
 
 
+_PORTIONS: dict[str, Callable[[str], Iterator[Portion]]] = {
+    "links": _links,
+    "members": _members,
+    **dict.fromkeys(WHOLE, _whole),
+}
+
+
 def _token(settings: Settings, program_id: str) -> str:
     now_ms = time.time_ns() // 1_000_000
     return tokens.issue(
         keyring.parse(Path(settings.keyring_file).read_bytes()),
         program_id=program_id,
         subject="app:import",
-        scopes=["links:write", "members:write"],
+        scopes=["links:write", "members:write", "offers:write", "programs:write"],
         now_s=now_ms // 1000,
         ttl_s=600,
         rate_per_minute=0,

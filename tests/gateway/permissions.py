@@ -65,6 +65,8 @@ list_categories | me offers:read | member staff owner app
 get_category | me offers:read | member staff owner app
 change_category | offers:write | owner app
 delete_category | offers:write | owner app
+import_merchants | programs:write | owner admin app
+import_offers | offers:write | owner app
 create_offer | offers:write | owner app
 upsert_offer | offers:write | owner app
 list_offers | me offers:read | member staff owner app
