@@ -113,6 +113,21 @@ def link_cap(link_id: str) -> str:
     return f"{{{link_id}}}:cap"
 
 
+# Offers: a tag for each program.
+
+
+def offer_generation(program_id: str) -> str:
+    """Counter: how often the program's offers have changed."""
+    return f"{{of:{program_id}}}:gen"
+
+
+def offer_copy(program_id: str, generation: str, name: str) -> str:
+    """String with a TTL: a list of offers, packed."""
+    return f"{{of:{program_id}}}:{generation}:{name}"
+
+
+OFFER_CHANGES = "{offers}:changes"  # stream: `p` program id
+
 # Links: one tag, so that a snapshot and its announcement are one call.
 
 LINK_CHANGES = "{links}:changes"

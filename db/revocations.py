@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from core import ids
-from db import keys
+from db import keys, streams
 from db.pg import Db
 from db.redis import Connection
 
 Kind = Literal["session", "subject", "key"]
 
-START: Final = b"0-0"
+START: Final = streams.START
 READ_MAX: Final = 1_000
 #: How long an announcement is kept: whoever is away for longer reads the rows.
 KEPT_MS: Final = 3_600_000
@@ -76,12 +76,8 @@ async def announce(redis: Connection, revoked: Sequence[Revoked], now_ms: int) -
 async def changes(redis: Connection, last_id: bytes) -> tuple[bytes, list[Revoked], bool]:
     """The new position, what was announced after `last_id` (at most READ_MAX), and whether that is
     all: False when the entry that the reader stands on is gone."""
-    entries = await redis.call("XRANGE", keys.AUTH_CHANGES, last_id, "+", "COUNT", READ_MAX + 1)
-    is_whole = last_id == START or bool(entries and entries[0][0] == last_id)
-    if not is_whole:
-        entries = await redis.call("XRANGE", keys.AUTH_CHANGES, "-", "+", "COUNT", READ_MAX)
-    found = [_revoked(fields) for name, fields in entries if name != last_id]
-    return (entries[-1][0] if entries else START), found, is_whole
+    position, found, is_whole = await streams.after(redis, keys.AUTH_CHANGES, last_id, READ_MAX)
+    return position, list(map(_revoked, found)), is_whole
 
 
 def kind_of(revoked_id: str) -> Kind:

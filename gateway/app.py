@@ -26,6 +26,7 @@ from db import clicks, pg, points, redis, sessions
 from gateway import providers
 from gateway.auth import Caller
 from gateway.bearers import Bearers, Ring
+from gateway.catalogue import Catalogue
 from gateway.credentials import Credentials
 from gateway.hashing import Hashing
 from gateway.measures import Measures, Transaction
@@ -79,6 +80,7 @@ class App:
         self.reachable: Final = tuple(filter(None, allowed))
         self.points: Final = points.Points(connection, settings)
         self.rules: Final = Rules(pool)
+        self.catalogue: Final = Catalogue(connection, pool)
         self.origins: Final = Origins(pool, self.rules)
         self.rates: Final = Rates(connection, ring.current, settings)
         #: Those that members sign in with, by slug.
@@ -112,6 +114,7 @@ class App:
         payouts, pool = set_up.payouts(settings), await pg.open_pool(settings)
         self = cls(settings, ring, social, payouts, pool, connection, files)
         self.credentials.start()
+        self.catalogue.open()
         await self.revocations.open()
         return self
 
@@ -119,6 +122,7 @@ class App:
         """Hang up, after what is under way."""
         await self.rates.close()
         await self.credentials.close()
+        await self.catalogue.close()
         self._looking.cancel()
         self.hashing.close()
         await self.revocations.close()

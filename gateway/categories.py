@@ -69,6 +69,7 @@ async def change(call: Call) -> web.Response:
     async with call.app.transaction() as db:
         before, after = await stored.change(db, program_id, category_id, wanted)
         await auditing.record(call, db, "category.change", category_id, before, after)
+    await call.app.catalogue.announce(program_id)
     return problem.reply(after)
 
 

@@ -83,6 +83,7 @@ async def change(call: Call) -> web.Response:
         if after.name != before.name:
             await offers.index(db, program_id, [merchant_id])
         await auditing.record(call, db, "merchant.change", merchant_id, before, after)
+    await call.app.catalogue.announce(program_id)
     return problem.reply(after)
 
 

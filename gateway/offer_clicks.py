@@ -43,9 +43,9 @@ async def create(call: Call) -> web.Response:
     new = await read_as(call, _new)
     clicks.check_parameters(new.parameters)
     app, program_id = call.app, call.principal.program_id
-    member_id = _member(call, new.member)
     async with app.connection() as db:
         offer = await stored.get(db, program_id, call.params["offer_id"])
+        member_id = _member(call, new.member)
         if not await members.exists(db, program_id, member_id):
             raise errors.MemberNotFound
         link = await links.get(db, program_id, offer.link_id)

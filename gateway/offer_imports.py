@@ -79,7 +79,9 @@ async def import_merchants(call: Call) -> web.Response:
         await auditing.record(call, db, "merchant.import", "", after=done)
         return done
 
-    return await answers.once(call, body, work)
+    answer = await answers.once(call, body, work)
+    await call.app.catalogue.announce(program_id)
+    return answer
 
 
 async def import_offers(call: Call) -> web.Response:
@@ -101,7 +103,7 @@ async def import_offers(call: Call) -> web.Response:
         return done
 
     answer = await answers.once(call, body, work)
-    await links.publish(app, news)
+    await offers.publish(call, news)
     return answer
 
 

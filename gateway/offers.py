@@ -115,7 +115,7 @@ async def create(call: Call) -> web.Response:
         return _shown(call, await stored.get(db, program_id, draft.id))
 
     answer = await answers.once(call, body, work)
-    await links.publish(app, news)
+    await publish(call, news)
     return answer
 
 
@@ -129,7 +129,7 @@ async def upsert(call: Call) -> web.Response:
         present = await stored.lock_by_external_id(db, program_id, [given.external_id])
         found = present[given.external_id]
         await auditing.record(call, db, "offer.upsert", found.id, after=draft.config)
-    await links.publish(app, saved.publications)
+    await publish(call, saved.publications)
     return problem.reply(_shown(call, found))
 
 
@@ -147,16 +147,27 @@ async def list_all(call: Call) -> web.Response:
         text=search.q,
     )
     limit, now = search.limit + 1, moment(call.app.now_ms())
-    async with call.app.connection() as db:
-        found = await offer_lists.page(db, program_id, wanted, now=now, after=after, limit=limit)
+
+    async def page(db: Db) -> list[stored.Offer]:
+        return await offer_lists.page(db, program_id, wanted, now=now, after=after, limit=limit)
+
+    if after or search.q is not None or search.external_id is not None:
+        async with call.app.connection() as db:
+            found = await page(db)
+    else:
+        name = msgspec.json.encode((limit, wanted)).decode()
+        found = await call.app.catalogue.offers(program_id, name, page)
     return problem.reply(lists.page([_shown(call, one) for one in found], search.limit))
 
 
 async def list_hot(call: Call) -> web.Response:
     """The hot offers that are active now."""
-    now_ms = call.app.now_ms()
-    async with call.app.connection() as db:
-        found = await offer_lists.hot(db, call.principal.program_id, moment(now_ms))
+    program_id, now_ms = call.principal.program_id, call.app.now_ms()
+
+    async def hot(db: Db) -> list[stored.Offer]:
+        return await offer_lists.hot(db, program_id, moment(now_ms))
+
+    found = await call.app.catalogue.offers(program_id, "hot", hot)
     return _reply(call, [one for one in found if one.is_active(now_ms)])
 
 
@@ -188,7 +199,7 @@ async def change(call: Call) -> web.Response:
         news = await stored.change(db, program_id, {offer_id: config}, {offer_id: before})
         after = await stored.get(db, program_id, offer_id)
         await auditing.record(call, db, "offer.change", offer_id, before.config, after.config)
-    await links.publish(app, news)
+    await publish(call, news)
     return problem.reply(_shown(call, after))
 
 
@@ -198,8 +209,14 @@ async def delete(call: Call) -> web.Response:
     async with call.app.transaction() as db:
         gone, news = await stored.delete(db, program_id, offer_id)
         await auditing.record(call, db, "offer.delete", offer_id, before=gone.config)
-    await links.publish(call.app, [news])
+    await publish(call, [news])
     return web.Response(status=204)
+
+
+async def publish(call: Call, news: Sequence[Publication]) -> None:
+    """Put changed offers before redirectors and processes now; raises nothing for servers away."""
+    await call.app.catalogue.announce(call.principal.program_id)
+    await links.publish(call.app, news)
 
 
 def drafted(app: App, config: OfferConfig) -> Draft:
