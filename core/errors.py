@@ -59,6 +59,7 @@ StampgateError                     500 internal_error
 │   ├── ErasureNotFound            404 erasure_not_found
 │   ├── ProviderNotFound           404 provider_not_found
 │   ├── IdentityNotFound           404 identity_not_found
+│   ├── SubscriptionNotFound       404 push_subscription_not_found
 │   ├── KycNotFound                404 kyc_not_found
 │   ├── PayoutMethodNotFound       404 payout_method_not_found
 │   ├── WithdrawalNotFound         404 withdrawal_not_found
@@ -381,6 +382,10 @@ class DeadLetterNotFound(NotFound, code="dead_letter_not_found"):
 
 class ProviderNotFound(NotFound, code="provider_not_found"):
     """No such provider is set up here."""
+
+
+class SubscriptionNotFound(NotFound, code="push_subscription_not_found"):
+    """No pushes go to such a device or browser."""
 
 
 class IdentityNotFound(NotFound, code="identity_not_found"):

@@ -35,6 +35,7 @@ BEGIN
             dead_letter, address_salt, link, notification TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON identity, notification_preference, quiet_hours
             TO stampgate_app;
+        GRANT INSERT, DELETE ON push_subscription TO stampgate_app;
         GRANT INSERT ON audit_entry, audit_chain TO stampgate_app;
         GRANT UPDATE ON audit_chain TO stampgate_app;
         -- Its place in the chain, once; a trigger refuses the rest.

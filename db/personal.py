@@ -93,6 +93,13 @@ SELECT topic, channel, is_wanted, said_by, updated_at FROM notification_preferen
 ERASE_PREFERENCES: Final = """
 DELETE FROM notification_preference WHERE program_id = $1 AND member_id = $2
 """
+EXPORT_PUSH_SUBSCRIPTIONS: Final = """
+SELECT id, id AS sealed_for, kind, address, created_at FROM push_subscription
+ WHERE program_id = $1 AND member_id = $2 ORDER BY id
+"""
+ERASE_PUSH_SUBSCRIPTIONS: Final = """
+DELETE FROM push_subscription WHERE program_id = $1 AND member_id = $2
+"""
 EXPORT_QUIET_HOURS: Final = """
 SELECT begins_minute, ends_minute, updated_at FROM quiet_hours
  WHERE program_id = $1 AND member_id = $2
@@ -241,6 +248,12 @@ TABLES: Final = (
     ),
     Table("notification_preference", EXPORT_PREFERENCES, ERASE_PREFERENCES),
     Table("quiet_hours", EXPORT_QUIET_HOURS, ERASE_QUIET_HOURS),
+    Table(
+        "push_subscription",
+        EXPORT_PUSH_SUBSCRIPTIONS,
+        ERASE_PUSH_SUBSCRIPTIONS,
+        sealed={"address": "push_subscription.address"},
+    ),
     Table("click", EXPORT_CLICKS, ERASE_CLICKS),
     Table("account", EXPORT_ACCOUNTS, why=LEDGER),
     Table("ledger_transaction", EXPORT_TRANSACTIONS, why=LEDGER),

@@ -36,6 +36,7 @@ SELECT place, convert_from(substr(stored, 3, get_byte(stored, 1)), 'UTF8') AS ke
     UNION ALL SELECT 'identity.subject', subject FROM identity
     UNION ALL SELECT 'identity.mail', mail FROM identity
     UNION ALL SELECT 'identity.refresh_token', refresh_token FROM identity
+    UNION ALL SELECT 'push_subscription.address', address FROM push_subscription
     UNION ALL SELECT 'operator.email', email FROM operator
     UNION ALL SELECT 'operator.name', name FROM operator
     UNION ALL SELECT 'notification.address', address FROM notification
@@ -90,7 +91,7 @@ UPDATE identity SET refresh_token = item.sealed
 # What is found by a keyed hash, which does not name its key.
 HASHED: Final = """
 SELECT (SELECT count(*) FROM member_contact) + (SELECT count(*) FROM operator)
-     + (SELECT count(*) FROM identity)
+     + (SELECT count(*) FROM identity) + (SELECT count(*) FROM push_subscription)
      + (SELECT count(*) FROM kyc) + (SELECT count(*) FROM payout_method)
 """
 
@@ -130,6 +131,15 @@ SET_ADDRESSES: Final = """
 UPDATE notification SET address = item.sealed
   FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
  WHERE notification.id = item.id AND address = item.stored
+"""
+DEVICES: Final = """
+SELECT id, address AS stored FROM push_subscription
+ WHERE id > $1 AND substr(address, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_DEVICES: Final = """
+UPDATE push_subscription SET address = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE push_subscription.id = item.id AND address = item.stored
 """
 VARIABLES: Final = """
 SELECT id, variables AS stored FROM notification
@@ -251,6 +261,7 @@ COLUMNS: Final = (
     Column("identity.subject", SUBJECTS, SET_SUBJECTS),
     Column("identity.mail", MAILS, SET_MAILS),
     Column("identity.refresh_token", REFRESH_TOKENS, SET_REFRESH_TOKENS),
+    Column("push_subscription.address", DEVICES, SET_DEVICES),
     Column("operator.email", EMAILS, SET_EMAILS),
     Column("operator.name", NAMES, SET_NAMES),
     Column("notification.address", ADDRESSES, SET_ADDRESSES),

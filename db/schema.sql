@@ -826,6 +826,17 @@ CREATE TABLE public.program (
     CONSTRAINT program_currency_is_iso CHECK ((currency ~ '^[A-Z]{3}$'::text))
 );
 
+CREATE TABLE public.push_subscription (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    address bytea NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT push_subscription_kind_is_known CHECK ((kind = ANY (ARRAY['fcm'::text, 'apns'::text, 'webpush'::text])))
+);
+
 CREATE TABLE public.quarantine (
     id bigint NOT NULL,
     stream text NOT NULL COLLATE pg_catalog."C",
@@ -1206,6 +1217,12 @@ ALTER TABLE ONLY public.posting
 ALTER TABLE ONLY public.program
     ADD CONSTRAINT program_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.push_subscription
+    ADD CONSTRAINT push_subscription_is_unique UNIQUE (program_id, hash);
+
+ALTER TABLE ONLY public.push_subscription
+    ADD CONSTRAINT push_subscription_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.quarantine
     ADD CONSTRAINT quarantine_is_unique UNIQUE (stream, entry_id, "position");
 
@@ -1382,6 +1399,8 @@ CREATE INDEX payout_event_of_withdrawal ON public.payout_event USING btree (with
 
 CREATE INDEX payout_method_by_details ON public.payout_method USING btree (program_id, details_hash);
 
+CREATE INDEX push_subscription_by_member ON public.push_subscription USING btree (member_id, id);
+
 CREATE INDEX registration_by_expiry ON public.registration USING btree (expires_at);
 
 CREATE INDEX revocation_by_time ON public.revocation USING btree (revoked_at);
@@ -1515,6 +1534,9 @@ ALTER TABLE ONLY public.operator
 
 ALTER TABLE ONLY public.payout_method
     ADD CONSTRAINT payout_method_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);
+
+ALTER TABLE ONLY public.push_subscription
+    ADD CONSTRAINT push_subscription_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
 ALTER TABLE ONLY public.quiet_hours
     ADD CONSTRAINT quiet_hours_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);

@@ -7,7 +7,7 @@ from typing import Final
 from core import ids, templates
 from core.clicks import preferred_language
 from core.contacts import Contact
-from db import contacts, notifications, operators
+from db import contacts, notifications, operators, push_subscriptions
 from db.pg import Db
 from gateway.app import Call
 
@@ -21,24 +21,30 @@ def language(call: Call) -> str:
 
 
 async def send(call: Call, db: Db, subject_id: str, program_id: str | None, template: str) -> None:
-    """Send a message without variables to a member or an operator, by the first way there is."""
-    is_member = ids.is_id(subject_id, "member")
-    for contact in await contacts_of(call, db, subject_id, program_id):
-        channel = CHANNELS[contact.channel]
-        if channel in templates.KINDS[template].channels:
-            new = notifications.New(
-                program_id=program_id,
-                recipient_kind="member" if is_member else "operator",
-                recipient_id=subject_id,
-                channel=channel,
-                address=contact.address,
-                template=template,
-                language=language(call),
-                variables={},
-                dedupe_key=call.app.new_id("notification"),
-            )
-            await notifications.add(db, call.app.ring, new)
-            return
+    """Send a message without variables to a member or an operator, by the first way there is, and
+    to all devices that pushes go to.
+    """
+    channels = templates.KINDS[template].channels
+    found = await contacts_of(call, db, subject_id, program_id)
+    ways = [(CHANNELS[one.channel], one.address) for one in found]
+    wanted = [way for way in ways if way[0] in channels][:1]
+    if "push" in channels and program_id is not None and ids.is_id(subject_id, "member"):
+        ring = call.app.ring
+        devices = await push_subscriptions.addresses(db, ring, program_id, subject_id)
+        wanted += [("push", address) for address in devices]
+    for channel, address in wanted:
+        new = notifications.New(
+            program_id=program_id,
+            recipient_kind="member" if ids.is_id(subject_id, "member") else "operator",
+            recipient_id=subject_id,
+            channel=channel,
+            address=address,
+            template=template,
+            language=language(call),
+            variables={},
+            dedupe_key=call.app.new_id("notification"),
+        )
+        await notifications.add(db, call.app.ring, new)
 
 
 async def contacts_of(call: Call, db: Db, subject_id: str, program_id: str | None) -> list[Contact]:

@@ -20,7 +20,7 @@ from core.providers.protocols import Deferred, Refused, Sent, Unknown
 from core.tasks import SendNotification
 from core.templates import Message, Texts
 from core.texts import builtin
-from db import contacts, notifications, outbox, preferences, reports
+from db import contacts, notifications, outbox, preferences, push_subscriptions, reports
 from db import templates as stored_templates
 from db.notifications import Outgoing, Result
 from db.pg import Db
@@ -132,7 +132,11 @@ async def _learn(db: Db, tools: Tools, outgoing: Outgoing, ended: Ended) -> None
     outcome, program_id = ended.outcome, outgoing.program_id
     if not isinstance(outcome, Refused) or outgoing.recipient_kind != "member":
         return
-    if program_id is not None:
+    if program_id is None:
+        return
+    if outgoing.channel == "push" and outcome.about == "address":
+        await push_subscriptions.forget(db, tools.ring, program_id, outgoing.address)
+    else:
         await reports.learn(
             db,
             tools.ring,

@@ -49,6 +49,7 @@ TEXTS: Final[dict[str, str]] = {
     "dead_letter_not_found": "Diese aufgegebene Aufgabe gibt es nicht.",
     "provider_not_found": "Dieser Anbieter ist hier nicht eingerichtet.",
     "identity_not_found": "Mit diesem Anbieter ist nichts verknüpft.",
+    "push_subscription_not_found": "An ein solches Gerät oder einen solchen Browser geht nichts.",
     "method_not_allowed": "Der Pfad nimmt diese Methode nicht an.",
     "conflict": "Der jetzige Zustand lässt das nicht zu.",
     "slug_taken": "Ein anderer Link heißt schon so.",

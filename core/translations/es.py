@@ -48,6 +48,7 @@ TEXTS: Final[dict[str, str]] = {
     "dead_letter_not_found": "No existe esa tarea abandonada.",
     "provider_not_found": "Ese proveedor no está configurado aquí.",
     "identity_not_found": "No hay ninguna identidad de este proveedor vinculada.",
+    "push_subscription_not_found": "No se envía nada a un dispositivo o navegador así.",
     "method_not_allowed": "La ruta no admite este método.",
     "conflict": "El estado actual no lo permite.",
     "slug_taken": "Otro enlace ya tiene este nombre.",

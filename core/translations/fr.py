@@ -50,6 +50,7 @@ TEXTS: Final[dict[str, str]] = {
     "dead_letter_not_found": "Cette tâche abandonnée n'existe pas.",
     "provider_not_found": "Ce fournisseur n'est pas configuré ici.",
     "identity_not_found": "Aucune identité de ce fournisseur n'est liée.",
+    "push_subscription_not_found": "Rien n’est envoyé à un tel appareil ou navigateur.",
     "method_not_allowed": "Le chemin n'admet pas cette méthode.",
     "conflict": "L'état actuel ne le permet pas.",
     "slug_taken": "Un autre lien porte déjà ce nom.",

@@ -43,6 +43,7 @@ TEXTS: Final[dict[str, str]] = {
     "dead_letter_not_found": "ऐसा कोई छोड़ा हुआ कार्य नहीं है।",
     "provider_not_found": "यह प्रदाता यहाँ स्थापित नहीं है।",
     "identity_not_found": "इस प्रदाता की कोई पहचान जुड़ी नहीं है।",
+    "push_subscription_not_found": "ऐसे किसी उपकरण या ब्राउज़र पर कुछ नहीं भेजा जाता।",
     "method_not_allowed": "यह पाथ इस मेथड को स्वीकार नहीं करता।",
     "conflict": "वर्तमान स्थिति इसकी अनुमति नहीं देती।",
     "slug_taken": "किसी और लिंक का यह नाम है।",

@@ -10,6 +10,19 @@ CREATE INDEX notification_by_reference ON notification (provider, provider_refer
 ALTER TABLE member_contact ADD COLUMN unreachable_at timestamptz;
 CREATE INDEX member_contact_by_hash ON member_contact (hash);
 
+-- Where pushes to a member go, sealed (core/fields.py).
+CREATE TABLE push_subscription (
+    id text COLLATE "C" PRIMARY KEY,
+    program_id text COLLATE "C" NOT NULL,
+    member_id text COLLATE "C" NOT NULL REFERENCES member (id),
+    kind text COLLATE "C" NOT NULL CONSTRAINT push_subscription_kind_is_known CHECK (kind IN ('fcm', 'apns', 'webpush')),
+    address bytea NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT push_subscription_is_unique UNIQUE (program_id, hash)
+);
+CREATE INDEX push_subscription_by_member ON push_subscription (member_id, id);
+
 -- What is not wanted by a channel. The topic `all` is what a provider was told: STOP, a complaint.
 CREATE TABLE notification_preference (
     member_id text COLLATE "C" NOT NULL REFERENCES member (id),

@@ -144,6 +144,9 @@ report_msg91 | - | anyone
 report_kaleyra | - | anyone
 get_notification_preferences | me | member
 put_notification_preferences | me | member
+add_push_subscription | me | member
+list_push_subscriptions | me | member
+delete_push_subscription | me | member
 ask_unsubscribe | - | anyone
 unsubscribe | - | anyone
 list_audit_entries | audit:read | owner admin app

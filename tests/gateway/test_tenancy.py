@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from core import tokens
+from db import push_subscriptions
 from gateway import routes
 from gateway.app import App
 from tests.gateway import cash, people
@@ -133,6 +134,22 @@ async def an_export(world: World) -> str:
     return str((await post(world, f"/v1/members/{await a_member(world)}/export", {}))["id"])
 
 
+async def a_push_subscription(world: World) -> str:
+    program_id, member_id = people.program(world.client), await a_member(world)
+    made = world.app.new_id("push")
+    async with world.app.transaction() as db:
+        await push_subscriptions.add(
+            db,
+            RING,
+            program_id,
+            member_id,
+            subscription_id=made,
+            kind="apns",
+            address=f"apns:{next(_numbers):064x}",
+        )
+    return made
+
+
 async def an_erasure(world: World) -> str:
     return str((await post(world, f"/v1/members/{await a_member(world)}/erase", {}))["id"])
 
@@ -171,6 +188,7 @@ MAKE: Final[dict[str, Make]] = {
     "notification_id": a_notification,
     "export_id": an_export,
     "erasure_id": an_erasure,
+    "subscription_id": a_push_subscription,
     "business_id": a_program,
     "method_id": a_method,
     "withdrawal_id": a_withdrawal,

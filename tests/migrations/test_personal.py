@@ -46,6 +46,7 @@ OPEN_BYTES = {
     "recovery_code.code_hash": "a keyed hash",
     "mfa_challenge.token_hash": "a hash",
     "identity.subject_hash": "a keyed hash",
+    "push_subscription.hash": "a keyed hash",
     "kyc.document_hash": "a keyed hash",
     "payout_method.details_hash": "a keyed hash",
 }

@@ -15,7 +15,7 @@ from core.http import Send
 from core.preferences import Unsubscribe
 from core.providers.protocols import About, Begin, Outcome, Refused
 from core.templates import Channel, Message, Value
-from db import contacts, dead_letters, notifications
+from db import contacts, dead_letters, notifications, push_subscriptions
 from db.notifications import New
 from tests.conftest import RING
 from tests.workers.conftest import PROGRAM, Db
@@ -196,7 +196,7 @@ class Refusing:
     """A provider that refuses everything, for a reason."""
 
     slug = "refusing"
-    channels: tuple[Channel, ...] = ("email",)
+    channels: tuple[Channel, ...] = ("email", "push")
 
     def __init__(self, about: About) -> None:
         self.about = about
@@ -207,6 +207,35 @@ class Refusing:
     async def deliver(self, send: Send, message: Message, begin: Begin) -> Outcome:
         await begin()
         return Refused("no", self.about)
+
+
+@pytest.mark.parametrize(("about", "left"), [("address", 1), ("message", 2)])
+async def test_a_device_that_is_gone_is_forgotten(
+    db: Db, tools: Tools, about: About, left: int
+) -> None:
+    for number in (1, 2):
+        await push_subscriptions.add(
+            db,
+            RING,
+            PROGRAM,
+            MEMBER,
+            subscription_id=f"psh_{number}",
+            kind="apns",
+            address=f"apns:{number:064x}",
+        )
+    channels = {**tools.channels, "push": Chain([Link(Refusing(about))])}
+    added = await add(db, "password_changed", channel="push", address=f"apns:{1:064x}")
+    await perform_all(db, tools._replace(channels=channels))
+    assert (await stored(db, added))["state"] == "refused"
+    assert len(await push_subscriptions.addresses(db, RING, PROGRAM, MEMBER)) == left
+
+
+async def test_a_push_without_a_provider_lands_in_the_folder(db: Db, tools: Tools) -> None:
+    added = await add(db, "password_changed", channel="push", address=f"apns:{1:064x}")
+    await perform_all(db, tools)
+    assert (await stored(db, added))["state"] == "sent"
+    [file] = sent(tools)
+    assert "was changed" in file.read_text()
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ INSERT INTO one_time_code (id, program_id, purpose, channel, language, contact_h
                            asked_at)
 VALUES ('otc_' || $1, $2, 'sign_in', 'email', 'en', '', $1, now())
 """
+DEVICE = "INSERT INTO push_subscription VALUES ('psh_' || $1, $2, $1, 'fcm', $3, $1::text::bytea)"
 TOTP = "INSERT INTO totp (subject_id, program_id, secret) VALUES ($1, $2, $3)"
 RECOVERY = "INSERT INTO recovery_code (subject_id, code_hash) VALUES ($1, '')"
 CHALLENGE = """
@@ -104,6 +105,8 @@ async def member(db: pg.Db) -> str:
             recorded_by=member_id,
         )
         await notifications.add(db, RING, note(member_id, mail))
+        device = sealing.seal(RING, mail, "push_subscription.address", f"psh_{member_id}")
+        await db.execute(DEVICE, member_id, PROGRAM, device)
         night = QuietHours("22:00", "07:00")
         await preferences.put(db, PROGRAM, member_id, [Unwanted("news", "sms")], night)
         await click(db, member_id)

@@ -38,6 +38,9 @@ class Config(wire.Config, frozen=True, kw_only=True):
     subject: Annotated[str, Meta(pattern=r"^(mailto:[^@\s]+@[^@\s]+|https://\S+)$(?!\n)")]
     hosts: tuple[str, ...] = pushing.HOSTS
 
+    def __post_init__(self) -> None:
+        _key(self)  # A key that is none stops the start.
+
 
 class Webpush:
     """See the module."""
@@ -48,12 +51,8 @@ class Webpush:
     def __init__(self, config: Config, around: Around) -> None:
         self._config = config
         self._around = around
-        key = serialization.load_pem_private_key(config.private_key.encode(), None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
-            raise ValueError("private_key: Expected a key on the curve P-256")
-        self._key = key
-        #: What browsers subscribe with.
-        self.public_key: Final = base64url(aes128gcm.point(key.public_key()))
+        self._key = _key(config)
+        self._public_key = public_key(config)
 
     def takes(self, message: Message) -> bool:
         """What goes to a browser."""
@@ -103,7 +102,7 @@ class Webpush:
             "exp": self._around.now_s() + TOKEN_TTL_S,
             "sub": self._config.subject,
         }
-        return f"vapid t={jwt.encode(claims, self._key, algorithm='ES256')},k={self.public_key}"
+        return f"vapid t={jwt.encode(claims, self._key, algorithm='ES256')},k={self._public_key}"
 
     def _judged(self, response: HttpResponse) -> Outcome:
         if response.status in {200, 201, 202}:
@@ -111,6 +110,18 @@ class Webpush:
         if response.status in {404, 410}:
             return Refused(wire.reason(SLUG, response), "address")
         return wire.verdict(SLUG, response, self._around.now_s())
+
+
+def public_key(config: Config) -> str:
+    """What browsers subscribe with; ValueError when there is no key on the curve."""
+    return base64url(aes128gcm.point(_key(config).public_key()))
+
+
+def _key(config: Config) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(config.private_key.encode(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+        raise ValueError("private_key: Expected a key on the curve P-256")
+    return key
 
 
 def topic(notification_id: str) -> str:
