@@ -18,7 +18,9 @@ from tests.providers.payouts.__main__ import KINDS
 from tests.providers.payouts.server import Server
 from web.outbound import Outbound
 
-PATIENCE_S = 0.5
+PATIENCE_S = 14.0
+#: With a server that is known to keep silent.
+SILENCE_S = 1.5
 ID = "wdr_01h455vb4pex5vsknk084sn02q"
 UPI = Upi(vpa="asha@okbank", name="Asha Verma")
 BANK = Bank(account_number="50100012345678", ifsc="HDFC0001234", name="Asha Verma")
@@ -33,7 +35,10 @@ class Setup(NamedTuple):
     outbound: Outbound
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        return await self.outbound.send(msgspec.structs.replace(request, timeout_s=PATIENCE_S))
+        next_faults = self.theirs.faults if request.method == "POST" else self.theirs.look_faults
+        is_silent = any(fault.is_hanging for fault in next_faults[:1])
+        timeout_s = SILENCE_S if is_silent else PATIENCE_S
+        return await self.outbound.send(msgspec.structs.replace(request, timeout_s=timeout_s))
 
     async def pay(self, payout: Payout = PAYOUT) -> Paying:
         return await self.ours.pay(self.send, payout)

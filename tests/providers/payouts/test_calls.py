@@ -63,7 +63,7 @@ async def listening(
 
 async def call(setup: Setup, state: State = "paid") -> tuple[Headers, bytes]:
     """What the provider says of a payout that reached the state."""
-    await setup.pay()
+    assert isinstance(await setup.pay(), News)
     setup.theirs.become(setup.theirs.kept[ID], state)
     return setup.theirs.call(setup.theirs.kept[ID], 1)
 
