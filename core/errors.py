@@ -64,6 +64,9 @@ StampgateError                     500 internal_error
 │   ├── PayoutMethodNotFound       404 payout_method_not_found
 │   ├── WithdrawalNotFound         404 withdrawal_not_found
 │   ├── AdjustmentNotFound         404 adjustment_not_found
+│   ├── NetworkNotFound            404 network_not_found
+│   ├── PostbackNotFound           404 postback_not_found
+│   ├── ConversionNotFound         404 conversion_not_found
 │   ├── ApiKeyNotFound             404 api_key_not_found
 │   └── GlassNotFound              404 break_glass_not_found
 ├── MethodNotAllowed               405 method_not_allowed
@@ -98,6 +101,7 @@ StampgateError                     500 internal_error
 │   ├── TooManyPayoutMethods       409 too_many_payout_methods
 │   ├── WithdrawalNotOpen          409 withdrawal_not_open
 │   ├── AdjustmentNotOpen          409 adjustment_not_open
+│   ├── ConversionNotOpen          409 conversion_not_open
 │   ├── SecondApproverNeeded       409 second_approver_needed
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
@@ -408,6 +412,18 @@ class AdjustmentNotFound(NotFound, code="adjustment_not_found"):
     """There is no such adjustment in this program."""
 
 
+class NetworkNotFound(NotFound, code="network_not_found"):
+    """There is no such affiliate network in this program."""
+
+
+class PostbackNotFound(NotFound, code="postback_not_found"):
+    """There is no such postback in this program."""
+
+
+class ConversionNotFound(NotFound, code="conversion_not_found"):
+    """There is no such conversion in this program."""
+
+
 class ApiKeyNotFound(NotFound, code="api_key_not_found"):
     """There is no such API key in this program."""
 
@@ -554,6 +570,10 @@ class AdjustmentNotOpen(Conflict, code="adjustment_not_open"):
 
 class WithdrawalNotOpen(Conflict, code="withdrawal_not_open"):
     """The withdrawal has gone on since, and this step cannot be taken any more."""
+
+
+class ConversionNotOpen(Conflict, code="conversion_not_open"):
+    """The conversion's state does not allow this step."""
 
 
 class SecondApproverNeeded(Conflict, code="second_approver_needed"):

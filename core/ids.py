@@ -47,6 +47,9 @@ Kind = Literal[
     "adjustment",
     "category",
     "offer",
+    "network",
+    "postback",
+    "conversion",
 ]
 
 PREFIXES: Final[dict[Kind, str]] = {
@@ -81,6 +84,9 @@ PREFIXES: Final[dict[Kind, str]] = {
     "adjustment": "adj",
     "category": "cat",
     "offer": "off",
+    "network": "net",
+    "postback": "pbk",
+    "conversion": "cnv",
 }
 
 ENTROPY_BYTES: Final = 10

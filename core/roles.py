@@ -21,7 +21,7 @@ OPERATOR: Final = frozenset({"self"})
 STAFF: Final = OPERATOR | {
     *("links:read", "clicks:read", "members:read", "members:write"),
     *("awards:read", "awards:write", "programs:read", "webhooks:read"),
-    *("offers:read", "wallet:read", "withdrawals:read"),
+    *("offers:read", "wallet:read", "withdrawals:read", "conversions:read"),
 }
 OWNER: Final = OPERATOR | frozenset(tokens.SCOPES) - {tokens.PLATFORM}
 ADMIN: Final = OPERATOR | {

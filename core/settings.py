@@ -117,6 +117,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     pg_statement_cache: Annotated[int, msgspec.Meta(ge=0)] = 256
     audit_retention_days: Annotated[int, msgspec.Meta(ge=31, le=36_600)] = 1_096
     payment_retention_days: Annotated[int, msgspec.Meta(ge=31, le=36_600)] = 2_922
+    postback_retention_days: Annotated[int, msgspec.Meta(ge=1, le=3_660)] = 90
+    click_patience_days: Annotated[int, msgspec.Meta(ge=1, le=30)] = 7
     flush_batch_max: Count = 20_000
     flush_idle_ms: Count = 100
     jobs_threads: Count = 8

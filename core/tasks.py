@@ -63,6 +63,19 @@ class PayWithdrawal(Task, frozen=True):
     withdrawal_id: str
 
 
+class TellCashback(Task, frozen=True):
+    """Tell a member of the cashback that a version of a conversion made available."""
+
+    conversion_id: str
+    version: int
+
+
+class SyncNetwork(Task, frozen=True):
+    """Ask an affiliate network what has changed."""
+
+    network_id: str
+
+
 class Route(NamedTuple):
     """Where a task goes; the actor's name is also the task's name in the outbox."""
 
@@ -78,6 +91,8 @@ TASKS: Final[dict[type[Task], Route]] = {
     ExportMember: Route(queue="default", actor="export_member"),
     EraseMember: Route(queue="default", actor="erase_member"),
     PayWithdrawal: Route(queue="default", actor="pay_withdrawal"),
+    TellCashback: Route(queue="notifications", actor="tell_cashback"),
+    SyncNetwork: Route(queue="default", actor="sync_network"),
 }
 
 _TYPES: Final = {route.actor: task for task, route in TASKS.items()}

@@ -94,6 +94,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         {"amount": "₹1500.00", "utr": "123456"}, _AMOUNT | {"utr"}, channels=_ANY, topic="account"
     ),
     "withdrawal_reversed": Kind({"amount": "₹1500.00"}, _AMOUNT, channels=_ANY, topic="account"),
+    "cashback_credited": Kind({"amount": "₹50.00"}, _AMOUNT, channels=_ANY, topic="rewards"),
     "export_ready": Kind(
         {"url": "https://example.com/export", "hours": 24},
         frozenset({"url"}),

@@ -46,6 +46,8 @@ SCOPES: Final = (
     "withdrawals:read",
     "withdrawals:write",
     "withdrawals:approve",
+    "conversions:read",
+    "conversions:write",
     "platform:admin",
 )
 #: Scopes that only a person's session has: what is the caller's own, as member or as operator.

@@ -48,6 +48,8 @@ BEGIN
         GRANT INSERT, UPDATE ON kyc, withdrawal, payout_event, adjustment TO stampgate_app;
         GRANT INSERT ON payout_method TO stampgate_app;
         GRANT DELETE ON kyc, payout_method, payout_event TO stampgate_app;
+        GRANT INSERT, UPDATE ON network, exchange_rate, postback, conversion TO stampgate_app;
+        GRANT DELETE ON postback TO stampgate_app;
         GRANT USAGE ON SEQUENCE link_version TO stampgate_app;
         GRANT EXECUTE ON FUNCTION keep_click_partitions(date, integer, integer) TO stampgate_app;
     END IF;

@@ -184,6 +184,11 @@ SELECT id, id AS sealed_for, amount_minor, currency, state, method, destination,
        requested_at, updated_at
   FROM withdrawal WHERE program_id = $1 AND member_id = $2 ORDER BY id
 """
+EXPORT_CONVERSIONS: Final = """
+SELECT id, state, order_id, sale_minor, sale_currency, booked_cashback_minor, booked_currency,
+       click_id, offer_id, event_at, first_seen_at, updated_at
+  FROM conversion WHERE program_id = $1 AND member_id = $2 ORDER BY id
+"""
 
 
 class Table(NamedTuple):
@@ -277,6 +282,8 @@ TABLES: Final = (
     Table(
         "payout_event", why="What providers say of payouts names withdrawals, and goes in 30 days."
     ),
+    Table("conversion", EXPORT_CONVERSIONS, why=PROOF + " The networks know it, too."),
+    Table("network", why="Its credentials are the program's, and no person's."),
     Table("audit_entry", EXPORT_AUDIT_ENTRIES, why=PROOF + " It goes when its time is over."),
     Table("member_export", EXPORT_EXPORTS, why=PROOF + " The files are deleted."),
     Table("erasure", EXPORT_ERASURES, why=PROOF),

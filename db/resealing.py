@@ -45,6 +45,7 @@ SELECT place, convert_from(substr(stored, 3, get_byte(stored, 1)), 'UTF8') AS ke
     UNION ALL SELECT 'payout_method.details', details FROM payout_method
     UNION ALL SELECT 'withdrawal.destination', destination FROM withdrawal
     UNION ALL SELECT 'payout_event.body', body FROM payout_event
+    UNION ALL SELECT 'network.credentials', credentials FROM network
   ) AS value
  WHERE stored IS NOT NULL
  GROUP BY place, key ORDER BY place, key
@@ -199,6 +200,15 @@ UPDATE payout_method SET details = item.sealed
   FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
  WHERE payout_method.id = item.id AND details = item.stored
 """
+CREDENTIALS: Final = """
+SELECT id, credentials AS stored FROM network
+ WHERE id > $1 AND substr(credentials, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_CREDENTIALS: Final = """
+UPDATE network SET credentials = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE network.id = item.id AND credentials = item.stored
+"""
 DESTINATIONS: Final = """
 SELECT id, destination AS stored FROM withdrawal
  WHERE id > $1 AND substr(destination, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
@@ -269,6 +279,7 @@ COLUMNS: Final = (
     Column("kyc.document", DOCUMENTS, SET_DOCUMENTS),
     Column("payout_method.details", DETAILS, SET_DETAILS),
     Column("withdrawal.destination", DESTINATIONS, SET_DESTINATIONS),
+    Column("network.credentials", CREDENTIALS, SET_CREDENTIALS),
 )
 
 

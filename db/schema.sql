@@ -354,6 +354,49 @@ CREATE TABLE public.consent (
     CONSTRAINT consent_purpose_is_a_word CHECK ((purpose ~ '^[a-z][a-z0-9_]{0,63}$'::text))
 );
 
+CREATE TABLE public.conversion (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    network_id text NOT NULL COLLATE pg_catalog."C",
+    txn_id text NOT NULL COLLATE pg_catalog."C",
+    event text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    state text NOT NULL COLLATE pg_catalog."C",
+    parked text COLLATE pg_catalog."C",
+    review text COLLATE pg_catalog."C",
+    status_word text NOT NULL,
+    order_id text,
+    sale_minor bigint,
+    sale_currency text COLLATE pg_catalog."C",
+    commission_minor bigint NOT NULL,
+    corrected_minor bigint NOT NULL,
+    counted text[] NOT NULL,
+    currency text COLLATE pg_catalog."C",
+    event_at timestamp with time zone,
+    reported_at timestamp with time zone,
+    click_id text COLLATE pg_catalog."C",
+    link_id text COLLATE pg_catalog."C",
+    offer_id text COLLATE pg_catalog."C",
+    merchant_id text COLLATE pg_catalog."C",
+    member_id text COLLATE pg_catalog."C",
+    attribution text NOT NULL COLLATE pg_catalog."C",
+    reasons text[] NOT NULL,
+    booked_currency text COLLATE pg_catalog."C",
+    booked_commission_minor bigint NOT NULL,
+    booked_cashback_minor bigint NOT NULL,
+    rate text,
+    next_try_at timestamp with time zone,
+    first_seen_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    approved_at timestamp with time zone,
+    settled_at timestamp with time zone,
+    reversed_at timestamp with time zone,
+    CONSTRAINT conversion_books_part_of_the_commission CHECK (((booked_cashback_minor >= 0) AND (booked_cashback_minor <= booked_commission_minor))),
+    CONSTRAINT conversion_parked_is_known CHECK ((parked = ANY (ARRAY['awaiting_click'::text, 'currency_unknown'::text, 'unattributed'::text]))),
+    CONSTRAINT conversion_review_is_known CHECK ((review = ANY (ARRAY['held'::text, 'released'::text, 'rejected'::text]))),
+    CONSTRAINT conversion_state_is_known CHECK ((state = ANY (ARRAY['pending'::text, 'approved'::text, 'settled'::text, 'rejected'::text, 'reversed'::text])))
+);
+
 CREATE TABLE public.credential (
     subject_id text NOT NULL COLLATE pg_catalog."C",
     program_id text COLLATE pg_catalog."C",
@@ -391,6 +434,17 @@ CREATE TABLE public.erasure (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
     CONSTRAINT erasure_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text])))
+);
+
+CREATE TABLE public.exchange_rate (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    target text NOT NULL COLLATE pg_catalog."C",
+    valid_from timestamp with time zone NOT NULL,
+    rate numeric NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT exchange_rate_is_between_two CHECK ((source <> target)),
+    CONSTRAINT exchange_rate_is_positive CHECK ((rate > (0)::numeric))
 );
 
 CREATE TABLE public.hold (
@@ -669,6 +723,33 @@ CREATE TABLE public.money_transaction (
     recorded_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.network (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    provider text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    state text DEFAULT 'enabled'::text NOT NULL COLLATE pg_catalog."C",
+    config jsonb NOT NULL,
+    rules jsonb NOT NULL,
+    credentials bytea,
+    token_hash bytea NOT NULL,
+    previous_token_hash bytea,
+    previous_token_until timestamp with time zone,
+    sync_from timestamp with time zone,
+    sync_to timestamp with time zone,
+    sync_cursor text,
+    synced_until timestamp with time zone,
+    last_synced_at timestamp with time zone,
+    next_sync_at timestamp with time zone DEFAULT now() NOT NULL,
+    sync_failures integer DEFAULT 0 NOT NULL,
+    last_error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT network_previous_token_ends CHECK (((previous_token_hash IS NULL) = (previous_token_until IS NULL))),
+    CONSTRAINT network_state_is_known CHECK ((state = ANY (ARRAY['enabled'::text, 'disabled'::text]))),
+    CONSTRAINT network_window_is_whole CHECK (((sync_from IS NULL) = (sync_to IS NULL)))
+);
+
 CREATE TABLE public.notification (
     id text NOT NULL COLLATE pg_catalog."C",
     program_id text COLLATE pg_catalog."C",
@@ -813,6 +894,22 @@ CREATE TABLE public.payout_method (
     details_hash bytea NOT NULL,
     created_at timestamp with time zone NOT NULL,
     CONSTRAINT payout_method_kind_is_known CHECK ((kind = ANY (ARRAY['upi'::text, 'bank'::text])))
+);
+
+CREATE TABLE public.postback (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    network_id text NOT NULL COLLATE pg_catalog."C",
+    received_at timestamp with time zone NOT NULL,
+    method text NOT NULL COLLATE pg_catalog."C",
+    query text NOT NULL,
+    headers jsonb NOT NULL,
+    body bytea NOT NULL,
+    verdict text COLLATE pg_catalog."C",
+    detail text,
+    conversion_id text COLLATE pg_catalog."C",
+    processed_at timestamp with time zone,
+    CONSTRAINT postback_verdict_is_whole CHECK (((verdict IS NULL) = (processed_at IS NULL)))
 );
 
 CREATE TABLE public.program (
@@ -1082,6 +1179,12 @@ ALTER TABLE ONLY public.click_default
 ALTER TABLE ONLY public.consent
     ADD CONSTRAINT consent_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.conversion
+    ADD CONSTRAINT conversion_is_one UNIQUE (network_id, txn_id, event);
+
+ALTER TABLE ONLY public.conversion
+    ADD CONSTRAINT conversion_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.credential
     ADD CONSTRAINT credential_pkey PRIMARY KEY (subject_id);
 
@@ -1093,6 +1196,9 @@ ALTER TABLE ONLY public.erasure
 
 ALTER TABLE ONLY public.erasure
     ADD CONSTRAINT erasure_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.exchange_rate
+    ADD CONSTRAINT exchange_rate_pkey PRIMARY KEY (program_id, source, target, valid_from);
 
 ALTER TABLE ONLY public.hold
     ADD CONSTRAINT hold_pkey PRIMARY KEY (partition, generation, sequence);
@@ -1172,6 +1278,9 @@ ALTER TABLE ONLY public.money_transaction
 ALTER TABLE ONLY public.money_transaction
     ADD CONSTRAINT money_transaction_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.network
+    ADD CONSTRAINT network_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_dedupe_key_is_unique UNIQUE NULLS NOT DISTINCT (program_id, dedupe_key);
 
@@ -1210,6 +1319,9 @@ ALTER TABLE ONLY public.payout_method
 
 ALTER TABLE ONLY public.payout_method
     ADD CONSTRAINT payout_method_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.postback
+    ADD CONSTRAINT postback_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.posting
     ADD CONSTRAINT posting_pkey PRIMARY KEY (partition, generation, sequence, ordinal);
@@ -1313,6 +1425,14 @@ CREATE INDEX click_default_member_id_idx ON public.click_default USING btree (me
 
 CREATE INDEX consent_by_member ON public.consent USING btree (member_id, purpose, id);
 
+CREATE INDEX conversion_by_click ON public.conversion USING btree (click_id) WHERE (click_id IS NOT NULL);
+
+CREATE INDEX conversion_by_member ON public.conversion USING btree (member_id, id) WHERE (member_id IS NOT NULL);
+
+CREATE INDEX conversion_by_program ON public.conversion USING btree (program_id, id);
+
+CREATE INDEX conversion_to_try ON public.conversion USING btree (next_try_at) WHERE (next_try_at IS NOT NULL);
+
 CREATE INDEX credential_imported ON public.credential USING btree (program_id) WHERE starts_with(password_hash, '$2'::text);
 
 CREATE INDEX erasure_by_program ON public.erasure USING btree (program_id, id);
@@ -1363,6 +1483,8 @@ CREATE INDEX money_posting_by_source ON public.money_posting USING btree (source
 
 CREATE INDEX money_transaction_of_member ON public.money_transaction USING btree (member_id, id) WHERE (member_id IS NOT NULL);
 
+CREATE INDEX network_by_program ON public.network USING btree (program_id, id);
+
 CREATE INDEX notification_by_program ON public.notification USING btree (program_id, id);
 
 CREATE INDEX notification_by_recipient ON public.notification USING btree (recipient_id);
@@ -1398,6 +1520,12 @@ CREATE INDEX payout_event_by_time ON public.payout_event USING btree (received_a
 CREATE INDEX payout_event_of_withdrawal ON public.payout_event USING btree (withdrawal_id) WHERE (withdrawal_id IS NOT NULL);
 
 CREATE INDEX payout_method_by_details ON public.payout_method USING btree (program_id, details_hash);
+
+CREATE INDEX postback_by_network ON public.postback USING btree (network_id, id);
+
+CREATE INDEX postback_of_conversion ON public.postback USING btree (conversion_id) WHERE (conversion_id IS NOT NULL);
+
+CREATE INDEX postback_unread ON public.postback USING btree (id) WHERE (verdict IS NULL);
 
 CREATE INDEX push_subscription_by_member ON public.push_subscription USING btree (member_id, id);
 
@@ -1475,6 +1603,9 @@ ALTER TABLE ONLY public.consent
 ALTER TABLE ONLY public.erasure
     ADD CONSTRAINT erasure_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
+ALTER TABLE ONLY public.exchange_rate
+    ADD CONSTRAINT exchange_rate_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
+
 ALTER TABLE ONLY public.identity
     ADD CONSTRAINT identity_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
@@ -1510,6 +1641,9 @@ ALTER TABLE ONLY public.money_posting
 
 ALTER TABLE ONLY public.money_posting
     ADD CONSTRAINT money_posting_transaction_exists FOREIGN KEY (transaction_id) REFERENCES public.money_transaction(id);
+
+ALTER TABLE ONLY public.network
+    ADD CONSTRAINT network_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
 
 ALTER TABLE ONLY public.notification_preference
     ADD CONSTRAINT notification_preference_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);

@@ -29,6 +29,11 @@ EventType = Literal[
     "withdrawal.completed",
     "withdrawal.failed",
     "withdrawal.reversed",
+    "conversion.created",
+    "conversion.approved",
+    "conversion.declined",
+    "conversion.reversed",
+    "balance.negative",
 ]
 EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
 TEST_EVENT: Final = "webhook.test"

@@ -32,6 +32,7 @@ from gateway.hashing import Hashing
 from gateway.measures import Measures, Transaction
 from gateway.origins import Origins
 from gateway.rates import Rates
+from gateway.receiving import Receiving
 from gateway.revocations import Revocations
 from gateway.rules import Rules
 from web import outbound, problem, proxies, routing, server, storage
@@ -94,6 +95,8 @@ class App:
         self.proxies: Final = proxies.Proxies(settings.trusted_networks)
         self.networks_of_admins: Final = settings.networks_of_admins
         self.measures: Final = Measures(connection, self.points)
+        #: What networks call with.
+        self.receiving: Final = Receiving(self.connection, lambda: self.ring)
         self._ring = ring
         self._looking = asyncio.create_task(self._look_at_ring(), name="key ring")
         self._minter: clickid.Minter | None = None

@@ -24,7 +24,18 @@ from core.errors import BadTask
 from core.settings import Settings
 from db import outbox, pg
 from web import metrics
-from workers import broker, codes, links, loop, notifications, payouts, privacy, webhooks
+from workers import (
+    broker,
+    codes,
+    conversions,
+    links,
+    loop,
+    notifications,
+    payouts,
+    privacy,
+    sync,
+    webhooks,
+)
 from workers.broker import Tools
 
 log: Final = logging.getLogger("stampgate.jobs")
@@ -39,6 +50,8 @@ ACTIONS: Final[Mapping[type[tasks.Task], Action]] = {
     tasks.ExportMember: privacy.export,
     tasks.EraseMember: privacy.erase,
     tasks.PayWithdrawal: payouts.pay,
+    tasks.TellCashback: conversions.tell,
+    tasks.SyncNetwork: sync.sync,
 }
 
 # Starts after which a task whose action fails is given up, and the waits between them.

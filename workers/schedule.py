@@ -26,6 +26,7 @@ from db import (
     mfa,
     money,
     pg,
+    postbacks,
     registrations,
     retention,
     revocations,
@@ -34,10 +35,11 @@ from db import (
 from db import schedule as runs
 from db.pg import Db
 from web import metrics
-from workers import loop, payouts, privacy, seal, watch
+from workers import conversions, loop, payouts, privacy, seal, sync, watch
 
 log: Final = logging.getLogger("stampgate.schedule")
 
+MINUTE_S: Final = 60
 HOUR_S: Final = 3_600
 DAY_S: Final = 86_400
 DAY_MS: Final = 1000 * DAY_S
@@ -99,6 +101,8 @@ async def forget(settings: Settings, db: Db, now_ms: int) -> None:
     await retention.delete_notifications(db, now_ms - NOTIFICATION_DAYS * DAY_MS)
     await retention.delete_payout_events(db, now_ms - DELIVERY_DAYS * DAY_MS)
     await forget_payments(settings, db, now_ms)
+    now = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC)
+    await postbacks.delete_old(db, now - dt.timedelta(days=settings.postback_retention_days))
     await runs.delete_old(db, now_ms - RUN_DAYS * DAY_MS)
 
 
@@ -125,6 +129,7 @@ JOBS: Final = (
     Job("privacy", HOUR_S, privacy.sweep),
     Job("payouts", HOUR_S, payouts.sweep),
     Job("check_ledger", HOUR_S, check_ledger),
+    Job("sync_networks", MINUTE_S, sync.schedule),
 )
 
 
@@ -177,10 +182,15 @@ def day(now_ms: int) -> dt.date:
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Schedule, watch and seal until `stop`."""
-    loops = (("schedule", session), ("watch", watch.session), ("seal", seal.session))
+    loops = (
+        ("schedule", session, TICK_S),
+        ("watch", watch.session, TICK_S),
+        ("seal", seal.session, TICK_S),
+        ("conversions", conversions.session, conversions.IDLE_S),
+    )
     async with asyncio.TaskGroup() as group:
-        for name, opened in loops:
-            group.create_task(loop.repeat(name, partial(opened, settings), stop, idle_s=TICK_S))
+        for name, opened, idle_s in loops:
+            group.create_task(loop.repeat(name, partial(opened, settings), stop, idle_s=idle_s))
 
 
 @asynccontextmanager

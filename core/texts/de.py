@@ -125,6 +125,14 @@ Auszahlung überwiesen! UTR: {utr}
 {program} hat Ihnen {amount} überwiesen. Ihre Bank findet die Zahlung unter dieser UTR.
 """,
     ),
+    "cashback_credited": Texts(
+        subject="{amount} Cashback gutgeschrieben!",
+        text="""\
+{amount} Cashback gutgeschrieben!
+
+Das Geld steht jetzt auf Ihrem Konto bei {program}; Sie können es auszahlen lassen.
+""",
+    ),
     "withdrawal_reversed": Texts(
         subject="Ihre Auszahlung über {amount} kam zurück",
         text="""\
@@ -158,6 +166,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "withdrawal_paid": Texts(
         text="Auszahlung überwiesen! UTR: {utr}. {program} hat Ihnen {amount} gezahlt."
+    ),
+    "cashback_credited": Texts(
+        text="{amount} Cashback gutgeschrieben! Das Geld steht jetzt auf Ihrem Konto bei {program}."
     ),
     "withdrawal_reversed": Texts(
         text="Die Zahlung von {program} über {amount} kam von Ihrer Bank zurück und ist wieder verfügbar."

@@ -125,6 +125,14 @@ Withdrawal processed! UTR: {utr}
 {program} has paid you {amount}. Your bank finds the payment by this UTR.
 """,
     ),
+    "cashback_credited": Texts(
+        subject="{amount} cashback credited!",
+        text="""\
+{amount} cashback credited!
+
+It is in your balance at {program} now, for you to withdraw.
+""",
+    ),
     "withdrawal_reversed": Texts(
         subject="Your withdrawal of {amount} came back",
         text="""\
@@ -158,6 +166,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "withdrawal_paid": Texts(
         text="Withdrawal processed! UTR: {utr}. {program} has paid you {amount}."
+    ),
+    "cashback_credited": Texts(
+        text="{amount} cashback credited! It is in your balance at {program} now."
     ),
     "withdrawal_reversed": Texts(
         text="The payment of {amount} by {program} came back from your bank, and is available again."

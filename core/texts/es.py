@@ -125,6 +125,14 @@ Motivo: {reason}
 {program} le ha pagado {amount}. Su banco encuentra el pago con esta UTR.
 """,
     ),
+    "cashback_credited": Texts(
+        subject="¡{amount} de cashback abonados!",
+        text="""\
+¡{amount} de cashback abonados!
+
+Ya están en su saldo de {program}, y puede retirarlos.
+""",
+    ),
     "withdrawal_reversed": Texts(
         subject="Su retirada de {amount} ha vuelto",
         text="""\
@@ -157,6 +165,9 @@ SMS: Final[Mapping[str, Texts]] = {
         text="Su retirada de {amount} de {program} no se ha pagado: {reason}"
     ),
     "withdrawal_paid": Texts(text="¡Retirada pagada! UTR: {utr}. {program} le ha pagado {amount}."),
+    "cashback_credited": Texts(
+        text="¡{amount} de cashback abonados! Ya están en su saldo de {program}."
+    ),
     "withdrawal_reversed": Texts(
         text="Su banco ha devuelto a {program} el pago de {amount}; vuelve a estar disponible."
     ),

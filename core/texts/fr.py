@@ -125,6 +125,14 @@ Retrait versé ! UTR : {utr}
 {program} vous a versé {amount}. Votre banque retrouve le versement par cette UTR.
 """,
     ),
+    "cashback_credited": Texts(
+        subject="{amount} de cashback crédités !",
+        text="""\
+{amount} de cashback crédités !
+
+Ils sont sur votre solde chez {program}, et vous pouvez les retirer.
+""",
+    ),
     "withdrawal_reversed": Texts(
         subject="Votre retrait de {amount} est revenu",
         text="""\
@@ -157,6 +165,9 @@ SMS: Final[Mapping[str, Texts]] = {
         text="Votre retrait de {amount} de {program} n'a pas été versé : {reason}"
     ),
     "withdrawal_paid": Texts(text="Retrait versé ! UTR : {utr}. {program} vous a versé {amount}."),
+    "cashback_credited": Texts(
+        text="{amount} de cashback crédités ! Ils sont sur votre solde chez {program}."
+    ),
     "withdrawal_reversed": Texts(
         text="Votre banque a renvoyé à {program} le versement de {amount} ; il est de nouveau disponible."
     ),

@@ -125,6 +125,14 @@ EMAIL: Final[Mapping[str, Texts]] = {
 {program} ने आपको {amount} का भुगतान किया है। आपका बैंक इस UTR से भुगतान खोज सकता है।
 """,
     ),
+    "cashback_credited": Texts(
+        subject="{amount} कैशबैक जमा हुआ!",
+        text="""\
+{amount} कैशबैक जमा हुआ!
+
+यह अब {program} में आपके बैलेंस में है; आप इसे निकाल सकते हैं।
+""",
+    ),
     "withdrawal_reversed": Texts(
         subject="{amount} की निकासी वापस आ गई",
         text="""\
@@ -159,6 +167,7 @@ SMS: Final[Mapping[str, Texts]] = {
     "withdrawal_paid": Texts(
         text="निकासी पूरी हुई! UTR: {utr}। {program} ने आपको {amount} का भुगतान किया।"
     ),
+    "cashback_credited": Texts(text="{amount} कैशबैक जमा हुआ! यह अब {program} में आपके बैलेंस में है।"),
     "withdrawal_reversed": Texts(
         text="आपके बैंक ने {program} का {amount} का भुगतान लौटा दिया; राशि फिर से उपलब्ध है।"
     ),

@@ -167,4 +167,8 @@ TEXTS: Final[dict[str, str]] = {
     "signature_invalid": "Der Aufruf ist nicht vom Anbieter unterschrieben, oder nicht kürzlich.",
     "adjustment_not_found": "Diese Korrektur gibt es in diesem Programm nicht.",
     "adjustment_not_open": "Über die Korrektur ist schon entschieden.",
+    "network_not_found": "Dieses Affiliate-Netzwerk gibt es in diesem Programm nicht.",
+    "postback_not_found": "Diesen Postback gibt es in diesem Programm nicht.",
+    "conversion_not_found": "Diese Conversion gibt es in diesem Programm nicht.",
+    "conversion_not_open": "Der Zustand der Conversion lässt diesen Schritt nicht zu.",
 }

@@ -145,4 +145,8 @@ TEXTS: Final[dict[str, str]] = {
     "signature_invalid": "La llamada no está firmada por el proveedor, o no recientemente.",
     "adjustment_not_found": "No existe ese ajuste en este programa.",
     "adjustment_not_open": "El ajuste ya está decidido.",
+    "network_not_found": "No existe esa red de afiliados en este programa.",
+    "postback_not_found": "No existe ese postback en este programa.",
+    "conversion_not_found": "No existe esa conversión en este programa.",
+    "conversion_not_open": "El estado de la conversión no permite este paso.",
 }

@@ -153,4 +153,8 @@ TEXTS: Final[dict[str, str]] = {
     "signature_invalid": "L'appel n'est pas signé par le prestataire, ou pas récemment.",
     "adjustment_not_found": "Cet ajustement n'existe pas dans ce programme.",
     "adjustment_not_open": "L'ajustement est déjà décidé.",
+    "network_not_found": "Ce réseau d'affiliation n'existe pas dans ce programme.",
+    "postback_not_found": "Ce postback n'existe pas dans ce programme.",
+    "conversion_not_found": "Cette conversion n'existe pas dans ce programme.",
+    "conversion_not_open": "L'état de la conversion ne permet pas cette étape.",
 }

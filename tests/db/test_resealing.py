@@ -12,8 +12,19 @@ import pytest
 from core import keyring
 from core.errors import BadField
 from core.kyc import Document
+from core.networks import Rules
 from core.payout_methods import Upi
-from db import kyc, members, notifications, payout_methods, pg, resealing, webhooks, withdrawals
+from db import (
+    kyc,
+    members,
+    networks,
+    notifications,
+    payout_methods,
+    pg,
+    resealing,
+    webhooks,
+    withdrawals,
+)
 from db.members import NewMember
 from deploy.local.postgres import DatabaseUrls
 from tests.conftest import RING
@@ -45,6 +56,15 @@ VALUES ('wdr_1', $1, 'mem_1', 1, 'INR', 'requested', 1, 'upi', $2, 'en', now(), 
 """
 
 
+NETWORK = networks.New(
+    provider="generic",
+    name="Shops",
+    config={},
+    rules=Rules(),
+    credentials={"secret": "0123456789abcdef"},
+)
+
+
 class Killed(Exception):
     """The process ended here."""
 
@@ -66,6 +86,7 @@ async def owner(db: pg.Db, database: DatabaseUrls) -> AsyncIterator[pg.Db]:
     await payout_methods.add(db, RING, PROGRAM, "mem_1", "pmt_1", DETAILS, NOW)
     sealed = payout_methods.seal(RING, DETAILS, withdrawals.DESTINATION, "wdr_1")
     await db.execute(WITHDRAWAL, PROGRAM, sealed)
+    await networks.add(db, RING, PROGRAM, "net_1", NETWORK, b"")
     connection = await asyncpg.connect(database.migrate)
     yield connection
     await connection.close()

@@ -210,6 +210,28 @@ approve_adjustment | withdrawals:approve | owner app
 drop_adjustment | withdrawals:write | owner app
 hear_of_payouts_razorpayx | - | anyone
 hear_of_payouts_cashfree | - | anyone
+create_network | programs:write | owner admin app
+list_networks | programs:read | staff owner admin app
+get_network | programs:read | staff owner admin app
+change_network | programs:write | owner admin app
+rotate_network_token | programs:write | owner admin app
+sync_network | conversions:write | owner app
+simulate_network | conversions:write | owner app
+set_exchange_rate | programs:write | owner admin app
+list_exchange_rates | programs:read | staff owner admin app
+import_exchange_rates | programs:write | owner admin app
+receive_postback_get | - | anyone
+receive_postback_post | - | anyone
+list_network_postbacks | conversions:read | staff owner app
+get_postback | conversions:read | staff owner app
+replay_postback | conversions:write | owner app
+list_conversions | me conversions:read | member staff owner app
+get_conversion | me conversions:read | member staff owner app
+get_attribution | conversions:read | staff owner app
+reopen_conversion | conversions:write | owner app
+reject_conversion | conversions:write | owner app
+get_trace | conversions:read | staff owner app
+get_solvency | conversions:write withdrawals:write | owner app
 live_alias_1 | - | anyone
 log_in_alias_2 | - | anyone
 refresh_alias_3 | - | anyone

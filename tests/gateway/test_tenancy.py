@@ -14,7 +14,7 @@ from core import tokens
 from db import push_subscriptions
 from gateway import routes
 from gateway.app import App
-from tests.gateway import cash, people
+from tests.gateway import cash, people, reporting
 from tests.gateway.conftest import RING, Client, Db, bearer
 from web.routing import Route
 
@@ -27,6 +27,9 @@ BODIES: Final[dict[str, object]] = {
     "verify_member_kyc": {"version": 1},
     "reject_member_kyc": {"version": 1, "reason": "x"},
     "reject_withdrawal": {"reason": "x"},
+    "reject_conversion": {"reason": "x"},
+    "reopen_conversion": {"reason": "x"},
+    "simulate_network": {"txn_id": "x"},
     "complete_withdrawal": {"utr": "123456"},
 }
 #: Names in paths that are no ids of a program's things.
@@ -169,6 +172,20 @@ async def an_adjustment(world: World) -> str:
     return str((await post(world, "/v1/adjustments", body))["id"])
 
 
+async def a_network(world: World) -> str:
+    return (await reporting.network(world.client)).id
+
+
+async def a_postback(world: World) -> str:
+    account = await reporting.network(world.client)
+    return str((await reporting.report(account, txid="t1"))["id"])
+
+
+async def a_conversion(world: World) -> str:
+    account = await reporting.network(world.client)
+    return str((await reporting.report(account, txid="t1"))["conversion"])
+
+
 #: How to make what a name in a path stands for. A route with another name adds a line here.
 MAKE: Final[dict[str, Make]] = {
     "program_id": a_program,
@@ -193,6 +210,10 @@ MAKE: Final[dict[str, Make]] = {
     "method_id": a_method,
     "withdrawal_id": a_withdrawal,
     "adjustment_id": an_adjustment,
+    "network_id": a_network,
+    "postback_id": a_postback,
+    "conversion_id": a_conversion,
+    "trace_id": a_conversion,
 }
 
 
@@ -262,5 +283,6 @@ async def rows(db: Db) -> list[int]:
         *("program", "member", "merchant", "link", "webhook_endpoint", "webhook_delivery"),
         *("outbox", "operator", "session", "api_key", "idempotency", "audit_entry"),
         *("category", "offer", "kyc", "payout_method", "withdrawal", "money_transaction"),
+        *("network", "postback", "conversion"),
     ]
     return [await db.fetchval(f"SELECT count(*) FROM {table}") for table in tables]

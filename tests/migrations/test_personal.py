@@ -49,6 +49,9 @@ OPEN_BYTES = {
     "push_subscription.hash": "a keyed hash",
     "kyc.document_hash": "a keyed hash",
     "payout_method.details_hash": "a keyed hash",
+    "network.token_hash": "a hash",
+    "network.previous_token_hash": "a hash",
+    "postback.body": "what a network says of a transaction, which names a click",
 }
 # Sealed columns that are not resealed, because their rows are gone within days.
 SHORT_LIVED = {

@@ -1,0 +1,112 @@
+"""`/v1/trace/{id}`: one click from the redirect to the bank's reference, in one answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from core import clickid, errors, ids
+from core.conversions import Conversion
+from db import clicks, conversions, postbacks, traces
+from db.clicks import Click
+from db.conversions import Wanted
+from db.pg import Db
+from db.traces import Payment, Posting
+from gateway.app import Call
+from gateway.conversions import ShownConversion, shown
+from web import problem
+from web.routing import Route
+
+CONVERSIONS_MAX: Final = 50
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A network's call."""
+
+    id: str
+    received_at: dt.datetime
+    verdict: str | None
+    conversion: str | None
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """The click, what networks said of it, what was booked, and what the member was paid since."""
+
+    click: Click | None
+    conversions: list[ShownConversion]
+    postbacks: list[Heard]
+    postings: list[Posting]
+    withdrawals: list[Payment]
+
+
+async def get(call: Call) -> web.Response:
+    """Trace a click, a conversion, a transaction of money, or a withdrawal."""
+    async with call.app.connection() as db, db.transaction(isolation="repeatable_read"):
+        return problem.reply(await _trace(call, db, call.params["trace_id"]))
+
+
+async def _trace(call: Call, db: Db, name: str) -> Trace:
+    program_id = call.principal.program_id
+    if ids.is_id(name, "transaction"):
+        name = await traces.subject_of(db, program_id, name) or ""
+    if ids.is_id(name, "withdrawal"):
+        found = await traces.payments(db, program_id, withdrawal_id=name)
+        if not found:
+            raise errors.NotFound
+        booked = await traces.postings(db, program_id, [name])
+        return Trace(click=None, conversions=[], postbacks=[], postings=booked, withdrawals=found)
+    if ids.is_id(name, "conversion"):
+        one = await conversions.get(db, program_id, name)
+        return await _of_click(call, db, one.click_id, [one])
+    try:
+        text = clickid.verify(name, program_id, call.app.ring.click).text
+    except errors.ForgedClickId:
+        raise errors.NotFound from None
+    wanted = Wanted(click_id=text)
+    several = await conversions.page(
+        db, program_id, before="", limit=CONVERSIONS_MAX, wanted=wanted
+    )
+    return await _of_click(call, db, text, several)
+
+
+async def _of_click(call: Call, db: Db, click_id: str | None, found: list[Conversion]) -> Trace:
+    program_id = call.principal.program_id
+    click = None
+    if click_id is not None:
+        click = await clicks.stored(db, program_id, clickid.decode(click_id))
+    if click is None and not found:
+        raise errors.NotFound
+    names = [one.id for one in found]
+    heard = [one for name in names for one in await postbacks.of_conversion(db, program_id, name)]
+    payments: dict[str, Payment] = {}
+    for one in found:
+        if one.member_id is not None and one.approved_at is not None:
+            paid = await traces.payments(
+                db, program_id, member_id=one.member_id, since=one.approved_at
+            )
+            payments |= {payment.id: payment for payment in paid}
+    subjects = [*names, *payments]
+    return Trace(
+        click=click,
+        conversions=[shown(call, one) for one in found],
+        postbacks=[Heard(one.id, one.received_at, one.verdict, one.conversion_id) for one in heard],
+        postings=await traces.postings(db, program_id, subjects),
+        withdrawals=list(payments.values()),
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/v1/trace/{trace_id}",
+        handler=get,
+        name="get_trace",
+        summary="All that belongs to a click, a conversion, a transaction or a withdrawal",
+        scope="conversions:read",
+        reply=Trace,
+        errors=(errors.NotFound, errors.ConversionNotFound),
+    ),
+)

@@ -1,0 +1,158 @@
+"""Reports in any order, twice, and late: the money is that of the newest one."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import cashback, conversions, rates, wallet
+from core.conversions import Conversion, Key
+from core.errors import ConversionNotOpen
+from core.networks import Dedupe, Rules
+from core.providers.affiliate.report import Report, Status
+
+NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+RULES = Rules(cashback_bp=5_000)
+TABLE = rates.Table([])
+PATHS: tuple[tuple[Status, ...], ...] = (
+    ("pending", "approved", "settled"),
+    ("pending", "rejected"),
+    ("pending", "approved", "reversed"),
+    ("approved", "settled", "reversed"),
+    ("pending", "pending", "approved", "approved"),
+)
+
+
+def report(status: Status, at: int | None = None, amount: int | None = 100, **more: Any) -> Report:
+    return Report(
+        txn_id="t",
+        status=status,
+        status_word=status,
+        commission_minor=amount,
+        currency="INR",
+        updated_at_ms=at,
+        **more,
+    )
+
+
+def start() -> Conversion:
+    begun = conversions.begin(Key("t", ""), report("pending"), ("cnv_1", "prg_1", "net_1"), NOW)
+    return begun.replace(member_id="mem_1", attribution="click")
+
+
+def after(reports: list[Report], dedupe: Dedupe = "update_status") -> Conversion:
+    """What is known after these reports, valued."""
+    found = start()
+    for one in reports:
+        taken = conversions.take(found, one, dedupe, NOW)
+        if not isinstance(taken, str):
+            found = taken.replace(version=found.version + 1)
+    return cashback.valued(found, RULES, "INR", TABLE)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Report]:
+    """What a network says of a transaction, each report newer than the one before."""
+    path = draw(st.sampled_from(PATHS))
+    amounts = st.integers(0, 10_000)
+    return [report(status, 1_000 + at, draw(amounts)) for at, status in enumerate(path)]
+
+
+@given(histories(), st.data())
+def test_any_order_and_repetition_ends_in_the_money_of_the_newest(
+    history: list[Report], data: st.DataObject
+) -> None:
+    arrived = data.draw(st.permutations(history * 2))
+    assert cashback.booked(after(arrived)) == cashback.booked(after([history[-1]]))
+
+
+@given(
+    st.lists(
+        st.builds(
+            report,
+            st.sampled_from(["pending", "approved", "settled", "rejected", "reversed", "unknown"]),
+            st.none() | st.integers(0, 9),
+            st.integers(0, 500),
+        )
+    ),
+    st.sampled_from(["reject", "update_status", "increment", "keep_max"]),
+)
+def test_states_go_forward_and_each_step_balances(reports: list[Report], dedupe: Dedupe) -> None:
+    ranks = {"pending": 0, "approved": 1, "settled": 2, "rejected": 3, "reversed": 3}
+    found, held = start(), dict[wallet.Account, int]()
+    for one in reports:
+        taken = conversions.take(found, one, dedupe, NOW)
+        if isinstance(taken, str):
+            continue
+        assert ranks[taken.state] >= ranks[found.state]
+        found = cashback.valued(taken.replace(version=found.version + 1), RULES, "INR", TABLE)
+        legs = wallet.change(held, cashback.booked(found))
+        assert wallet.balanced(legs)
+        held = dict(cashback.booked(found))
+
+
+@pytest.mark.parametrize("dedupe", ["update_status", "reject", "keep_max", "increment", "new_each"])
+def test_a_repetition_changes_nothing(dedupe: Dedupe) -> None:
+    one = report("approved", 5)
+    first = conversions.take(start(), one, dedupe, NOW)
+    assert isinstance(first, Conversion)
+    assert conversions.take(first.replace(version=1), one, dedupe, NOW) == "duplicate"
+
+
+@pytest.mark.parametrize(
+    ("dedupe", "owed"),
+    [("update_status", 60), ("reject", 100), ("keep_max", 100), ("increment", 160)],
+)
+def test_what_a_second_report_does_depends_on_the_mode(dedupe: Dedupe, owed: int) -> None:
+    assert after([report("pending", 1), report("approved", 2, 60)], dedupe).owed_minor == owed
+
+
+def test_each_report_is_a_conversion_of_its_own_if_the_mode_says_so() -> None:
+    one = report("pending", event="sale")
+    assert conversions.key(one, "new_each", "pbk_1") != conversions.key(one, "new_each", "pbk_2")
+    assert conversions.key(one, "by_event_id", "") == Key("sale", "")
+    assert conversions.key(one, "update_status", "pbk_1") == Key("t", "sale")
+
+
+@given(st.permutations(range(4)))
+def test_corrections_count_once_in_any_order(order: list[int]) -> None:
+    said = [
+        report("approved", 1, 100),
+        report("reversed", 2, -30, correction_id="c1"),
+        report("reversed", 2, -30, correction_id="c1"),
+        report("reversed", 3, -20, correction_id="c2"),
+    ]
+    found = after([said[index] for index in order])
+    assert (found.owed_minor, found.state) == (50, "approved")
+    gone = after([*(said[index] for index in order), report("reversed", 4, -50, correction_id="c")])
+    assert (gone.owed_minor, gone.state) == (0, "reversed")
+
+
+def test_an_operator_opens_only_what_is_final() -> None:
+    with pytest.raises(ConversionNotOpen):
+        conversions.reopened(start(), NOW)
+    ended = conversions.refused(start(), NOW)
+    assert ended.state == "rejected"
+    with pytest.raises(ConversionNotOpen):
+        conversions.refused(ended, NOW)
+    assert conversions.reopened(ended, NOW).state == "pending"
+
+
+def test_rates_are_exact_and_round_down() -> None:
+    rate = rates.Rate("USD", "INR", NOW, rates.parse("83.125"))
+    assert rates.convert(101, rate) == 8_395
+    assert rates.convert(100, rates.Rate("USD", "JPY", NOW, rates.parse("150.5"))) == 150
+    table = rates.Table([rate, rate._replace(valid_from=NOW + dt.timedelta(days=1))])
+    assert table.find("USD", "INR", NOW - dt.timedelta(seconds=1)) is None
+    assert table.find("USD", "INR", NOW) == rate
+    assert table.find("INR", "INR", NOW) is not None
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1e3", "1.", ".5", "1,5", "٣", "NaN", "1" * 25])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(rates.BadRate):
+        rates.parse(text)

@@ -1,0 +1,244 @@
+"""Conversions in PostgreSQL: once whatever is repeated, killed or done by two at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from decimal import Decimal
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from core import clickid, conversions, ids
+from core.conversions import Item
+from core.networks import Rules
+from core.providers.affiliate.report import Report
+from core.rates import Rate
+from db import conversions as stored
+from db import exchange_rates, intake, members, money, networks, pg, postbacks
+from db.bookings import Act
+from deploy.local.postgres import DatabaseUrls
+from tests.conftest import RING
+from tests.db.conftest import PROGRAM
+
+NOW: Final = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+ACT: Final = Act("network", NOW, dt.timedelta(days=7))
+NETWORK: Final = "net_1"
+MEMBER: Final = "mem_1"
+LINK: Final = "lnk_01h455vb4pex5vsknk084sn02q"
+NEW: Final = networks.New(
+    provider="generic", name="Shops", config={"currency": "INR"}, rules=Rules(), credentials=None
+)
+ROW: Final = """
+INSERT INTO click (day, click_id, program_id, link_id, clicked_at, class, reasons, device, system,
+                   browser, privacy_signal, member_id)
+VALUES ($1, $2, $3, $4, $5, 0, '{}', 'desktop', 'Linux', 'Firefox', false, $6)
+"""
+
+
+@pytest.fixture(autouse=True)
+async def network(db: pg.Db) -> None:
+    await members.add(db, RING, PROGRAM, MEMBER, members.NewMember())
+    await networks.add(db, RING, PROGRAM, NETWORK, NEW, b"")
+
+
+def click(number: int = 1) -> str:
+    minter = clickid.Minter(RING.active_click, RING.click[RING.active_click], 7)
+    minter.sequence = number
+    at = NOW - dt.timedelta(minutes=1)
+    at_ms = (at - conversions.EPOCH) // dt.timedelta(milliseconds=1)
+    return minter.mint(at_ms, PROGRAM, ids.link_bits(LINK))
+
+
+async def store_click(database: DatabaseUrls, text: str) -> None:
+    owner = await asyncpg.connect(database.migrate)
+    at = conversions.moment(clickid.decode(text).ms)
+    await owner.execute(ROW, at.date(), text, PROGRAM, LINK, at, MEMBER)
+    await owner.close()
+
+
+def report(txn: str = "t1", **fields: Any) -> Report:
+    values: dict[str, Any] = {
+        "status": "approved",
+        "commission_minor": 200,
+        "currency": "INR",
+    } | fields
+    return Report(txn_id=txn, **values)
+
+
+async def apply(db: pg.Db, *reports: Report, act: Act = ACT) -> list[str]:
+    async with db.transaction():
+        network = await networks.lock(db, PROGRAM, NETWORK)
+        items = [Item(one) for one in reports]
+        return [one.word for one in await stored.apply(db, RING, network, items, act)]
+
+
+async def retry(db: pg.Db, at: dt.datetime) -> int:
+    async with db.transaction():
+        network = await networks.lock(db, PROGRAM, NETWORK)
+        return await stored.retry(db, RING, network, ACT._replace(at=at), 100)
+
+
+async def roles(db: pg.Db) -> dict[str, int]:
+    assert await money.check(db) == []
+    totals = await money.totals(db, PROGRAM)
+    return {total.role: total.total_minor for total in totals if total.total_minor}
+
+
+async def only(db: pg.Db) -> conversions.Conversion:
+    [one] = await stored.page(db, PROGRAM, before="", limit=9, wanted=stored.Wanted())
+    return one
+
+
+async def test_a_conversion_waits_for_the_row_of_its_click(
+    db: pg.Db, database: DatabaseUrls
+) -> None:
+    text = click()
+    assert await apply(db, report(click_id=text)) == ["awaiting_click"]
+    assert await roles(db) == {}
+    assert await stored.waiting(db, NOW, 10) == []
+    later = NOW + dt.timedelta(seconds=5)
+    assert await stored.waiting(db, later, 10) == [(PROGRAM, NETWORK)]
+    assert await retry(db, later) == 1
+    assert (await only(db)).parked == "awaiting_click"
+    await store_click(database, text)
+    assert await retry(db, NOW + dt.timedelta(hours=1)) == 1
+    assert await roles(db) == {"receivable": -200, "available": 100, "margin": 100}
+    assert (await only(db)).parked is None
+    assert await stored.waiting(db, NOW + dt.timedelta(days=9), 10) == []
+
+
+async def test_a_click_that_never_comes_leaves_it_nobodys(db: pg.Db) -> None:
+    await apply(db, report(click_id=click()))
+    assert await retry(db, NOW + dt.timedelta(days=7)) == 1
+    assert (await only(db)).parked == "unattributed"
+    assert await roles(db) == {"receivable": -200, "margin": 200}
+
+
+async def test_a_rate_that_comes_books_what_waited(db: pg.Db) -> None:
+    assert await apply(db, report(currency="USD")) == ["currency_unknown"]
+    assert await roles(db) == {}
+    rate = Rate("USD", "INR", NOW - dt.timedelta(days=1), Decimal("83.5"))
+    await exchange_rates.put(db, PROGRAM, [rate])
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
+    assert await stored.waiting(db, soon, 10) == [(PROGRAM, NETWORK)]
+    assert await retry(db, soon) == 1
+    assert await roles(db) == {"receivable": -16_700, "margin": 16_700}
+
+
+async def test_one_batch_may_say_several_things_of_one_transaction(
+    db: pg.Db, database: DatabaseUrls
+) -> None:
+    text = click()
+    await store_click(database, text)
+    said = [
+        report(click_id=text, status="pending", commission_minor=100),
+        report(click_id=text, status="approved", commission_minor=300),
+        report(click_id=text, status="approved", commission_minor=300),
+        report("t2", click_id=text, status="rejected"),
+    ]
+    assert await apply(db, *said) == ["accepted", "updated", "duplicate", "accepted"]
+    assert await roles(db) == {"receivable": -300, "available": 150, "margin": 150}
+    assert await apply(db, *said[1:]) == ["duplicate"] * 3
+
+
+async def test_money_follows_the_conversion_and_balances_at_each_step(
+    db: pg.Db, database: DatabaseUrls
+) -> None:
+    text = click()
+    await store_click(database, text)
+    steps: list[tuple[dict[str, Any], dict[str, int]]] = [
+        ({"status": "pending"}, {"receivable": -200, "pending": 100, "expected": 100}),
+        ({"commission_minor": 301}, {"receivable": -301, "available": 150, "margin": 151}),
+        ({"status": "settled"}, {"settled": -200, "available": 100, "margin": 100}),
+        ({"status": "reversed"}, {}),
+        ({"status": "approved"}, {}),
+    ]
+    for fields, expected in steps:
+        await apply(db, report(click_id=text, **fields))
+        assert await roles(db) == expected
+
+
+async def test_two_at_a_time_take_each_report_once(
+    db: pg.Db, pool: pg.Pool, database: DatabaseUrls
+) -> None:
+    text = click()
+    await store_click(database, text)
+    said = [report(f"t{number}", click_id=text) for number in range(50)]
+
+    async def one(turn: int) -> list[str]:
+        async with pool.acquire() as own:
+            return await apply(own, *(said if turn % 2 else reversed(said)))
+
+    words = [word for words in await asyncio.gather(*map(one, range(4))) for word in words]
+    assert words.count("accepted") == 50
+    assert words.count("duplicate") == 150
+    assert (await roles(db))["receivable"] == -50 * 200
+
+
+class Killed(Exception):
+    """The process ended here."""
+
+
+POINTS: Final = [
+    (stored, "_owned"),
+    (stored, "_valued"),
+    (money, "lock"),
+    (money, "post"),
+    (postbacks, "judge"),
+]
+
+
+def called(number: int, text: str) -> postbacks.New:
+    query = f"txid=t{number}&click_id={text}&payout=2.00&status=approved"
+    return postbacks.New(
+        *(f"pbk_{number}", PROGRAM, NETWORK, NOW, "GET", query, "{}", b"", None, None)
+    )
+
+
+@pytest.mark.parametrize(("module", "name"), POINTS, ids=str)
+@pytest.mark.parametrize("is_after", [False, True])
+async def test_a_kill_at_any_step_costs_nothing(
+    db: pg.Db,
+    database: DatabaseUrls,
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    name: str,
+    *,
+    is_after: bool,
+) -> None:
+    text = click()
+    await store_click(database, text)
+    await postbacks.add(db, [called(number, text) for number in range(3)])
+    real = getattr(module, name)
+
+    async def killed(*args: Any, **named: Any) -> Any:
+        if is_after:
+            await real(*args, **named)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, killed)
+        with pytest.raises(Killed):
+            await process(db)
+    assert await roles(db) == {}
+    assert await postbacks.waiting(db, 10) == [(PROGRAM, NETWORK)]
+    assert await process(db) == ["accepted"] * 3
+    assert await process(db) == []
+    assert await roles(db) == {"receivable": -600, "available": 300, "margin": 300}
+    assert await db.fetchval("SELECT count(*) FROM money_transaction") == 3
+
+
+async def process(db: pg.Db) -> list[str]:
+    async with db.transaction():
+        done = await intake.process(db, RING, PROGRAM, NETWORK, ACT)
+    return [verdict.word for _, verdict in done]
+
+
+async def test_the_member_and_endpoints_are_told_once(db: pg.Db, database: DatabaseUrls) -> None:
+    text = click()
+    await store_click(database, text)
+    await apply(db, report(click_id=text))
+    await apply(db, report(click_id=text))
+    assert await db.fetchval("SELECT count(*) FROM outbox WHERE task = 'tell_cashback'") == 1
