@@ -9,11 +9,13 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from core import errors, links, macros, money, programs
+from core import destinations, errors, links, macros, money, programs
 from core.categories import CategoryIds
 from core.links import Line, LinkConfig, Ref, Time, Url
 from core.merchants import Text
 from core.money import Currency, Money
+from core.providers.affiliate import links as tracking
+from core.providers.affiliate.protocol import AffiliateNetwork
 
 Kind = Literal["cashback", "coupon", "deal"]
 State = Literal["draft", "active", "paused", "ended"]
@@ -86,13 +88,16 @@ class OfferConfig(OfferFields, frozen=True, kw_only=True, forbid_unknown_fields=
     """An offer as the API takes and stores it.
 
     Without a `state` a new offer is a draft, and one that is replaced keeps its own. Lower `rank`
-    stands first. `destination` is a template as links have them. A purchase counts within
-    `attribution_window_days` after the click, and at least and at most so long after it.
+    stands first. `destination` is a template as links have them, or the shop's page if `network_id`
+    is an account of ours at a network, whose id of the shop is `network_campaign`. A purchase
+    counts within `attribution_window_days` after the click, and at least and at most so long after
+    it.
     """
 
     destination: Url
     external_id: Ref | None = None
     network_id: Ref | None = None
+    network_campaign: Ref | None = None
     coupon_code: Code | None = None
     state: State | None = None
     attribution_window_days: Annotated[int, Meta(ge=1, le=365)] = 30
@@ -142,12 +147,21 @@ def is_active(config: OfferConfig, now_ms: int) -> bool:
     )
 
 
-def link_config(offer_id: str, config: OfferConfig) -> LinkConfig:
-    """The link that the offer's clicks are made on. A network that links know by name gets the
-    click id in its own parameter.
+def link_config(
+    offer_id: str, config: OfferConfig, network: AffiliateNetwork | None = None
+) -> LinkConfig:
+    """The link that the offer's clicks are made on, through the account at a network, if that is
+    what it names; InvalidDestination. A network that links know by name gets the click id in its
+    own parameter.
     """
+    destination = config.destination
+    if network is not None:
+        if macros.compile(destination).macros:
+            raise errors.InvalidDestination("through a network there are no macros of ours")
+        campaign = config.network_campaign or ""
+        destination = destinations.validate(tracking.template(network, destination, campaign))
     return LinkConfig(
-        destination=config.destination,
+        destination=destination,
         title=config.title,
         merchant_id=config.merchant_id,
         offer_id=offer_id,

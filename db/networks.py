@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
 import asyncpg
@@ -41,6 +41,9 @@ SELECT id, program_id, provider, name, state, config, rules, credentials, token_
        previous_token_hash, previous_token_until, sync_from, sync_to, sync_cursor, synced_until,
        last_synced_at, next_sync_at, sync_failures, last_error, created_at, updated_at
   FROM network WHERE program_id = $1 AND id > $2 ORDER BY id LIMIT $3
+"""
+LINKING: Final = """
+SELECT id, provider, config FROM network WHERE program_id = $1 AND id = ANY($2::text[])
 """
 # A postback and a task know the id alone; it was given out by us.
 PROGRAM_OF: Final = "SELECT program_id FROM network WHERE id = $1"
@@ -148,6 +151,16 @@ async def get(db: Db, program_id: str, network_id: str) -> Network:
 async def lock(db: Db, program_id: str, network_id: str) -> Network:
     """The same, which nobody else changes, or has reports of, before the transaction ends."""
     return _network(await db.fetchrow(LOCK, program_id, network_id))
+
+
+async def linking(
+    db: Db, program_id: str, network_ids: Collection[str]
+) -> dict[str, AffiliateNetwork]:
+    """Those of these networks that there are, without credentials, to make links with."""
+    rows = await db.fetch(LINKING, program_id, list(network_ids))
+    return {
+        row["id"]: table.make(row["provider"], msgspec.json.decode(row["config"])) for row in rows
+    }
 
 
 async def page(db: Db, program_id: str, *, after: str, limit: int) -> list[Network]:

@@ -14,8 +14,9 @@ import asyncpg
 import msgspec
 
 from core import errors, offers
+from core.links import LinkConfig
 from core.offers import Kind, OfferConfig, State
-from db import categories, links
+from db import categories, links, networks
 from db.links import Publication
 from db.pg import Db
 
@@ -160,10 +161,8 @@ async def add(
         draft._replace(config=msgspec.structs.replace(draft.config, state=state))
         for draft, state in zip(drafts, states, strict=True)
     ]
-    wanted = [
-        links.Draft(draft.link_id, offers.link_config(draft.id, draft.config), None)
-        for draft in made
-    ]
+    configs = await _link_configs(db, program_id, made)
+    wanted = [links.Draft(link_id, config, None) for link_id, config in configs.items()]
     added = await links.add_many(db, program_id, wanted, random_slug)
     for one in added.values():
         if not isinstance(one, links.Link):
@@ -187,8 +186,7 @@ async def change(
         for offer_id, config in changes.items()
     ]
     await _write(db, UPDATE, program_id, made)
-    configs = {one.link_id: offers.link_config(one.id, one.config) for one in made}
-    return await links.replace(db, program_id, configs)
+    return await links.replace(db, program_id, await _link_configs(db, program_id, made))
 
 
 async def save(
@@ -260,6 +258,23 @@ async def _write(db: Db, statement: str, program_id: str, drafts: Sequence[Draft
         raise errors.ExternalIdTaken from None
     if len(rows) < len(drafts):
         raise errors.MerchantNotFound
+
+
+async def _link_configs(db: Db, program_id: str, drafts: Sequence[Draft]) -> dict[str, LinkConfig]:
+    """The links of drafts by their ids; InvalidDestination names the offer that has none."""
+    wanted = {one.config.network_id for one in drafts if one.config.network_id is not None}
+    known = await networks.linking(db, program_id, wanted) if wanted else {}
+    found = {}
+    for one in drafts:
+        network = known.get(one.config.network_id or "")
+        try:
+            found[one.link_id] = offers.link_config(one.id, one.config, network)
+        except errors.InvalidDestination as error:
+            where = {"detail": error.detail, "pointer": "/destination"}
+            if one.config.external_id is not None:
+                where["external_id"] = one.config.external_id
+            raise errors.InvalidDestination(error.detail, errors=[where]) from None
+    return found
 
 
 def _categories(drafts: Iterable[Draft]) -> set[str]:

@@ -44,11 +44,11 @@ PARTS: Final = {
 }
 OFFER_COLUMNS: Final = frozenset(
     {"external_id", "merchant", "title", "kind", "destination", "description", "terms", "state"}
-    | {"coupon_code", "starts_at", "ends_at", "network_id", "categories", "is_hot", "rank"}
-    | {"attribution_window_days", "click_to_conversion_min_s", "click_to_conversion_max_s"}
+    | {"coupon_code", "starts_at", "ends_at", "categories", "is_hot", "rank"}
+    | {"network_id", "network_campaign", "attribution_window_days"}
+    | {"click_to_conversion_min_s", "click_to_conversion_max_s"}
     | {name for names in PARTS.values() for name in names}
 )
-
 OFFER_NEEDED: Final = ("external_id", "merchant", "title", "kind", "destination")
 
 

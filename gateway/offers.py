@@ -50,6 +50,7 @@ class Offer(OfferFields, frozen=True, kw_only=True, omit_defaults=False):
     coupon_code: str | None
     external_id: str | None
     network_id: str | None
+    network_campaign: str | None
     destination: str | None
     link_id: str | None
     attribution_window_days: int | None
@@ -97,7 +98,7 @@ _upsert = msgspec.json.Decoder(UpsertOffer)
 _patch = msgspec.json.Decoder(OfferPatch)
 # What members are not told.
 _OWN: Final = (
-    *("coupon_code", "external_id", "network_id", "destination", "link_id"),
+    *("coupon_code", "external_id", "network_id", "network_campaign", "destination", "link_id"),
     *("attribution_window_days", "click_to_conversion_min_s", "click_to_conversion_max_s"),
 )
 

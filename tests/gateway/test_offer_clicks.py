@@ -13,7 +13,7 @@ from db import keys, offers
 from gateway.app import App
 from tests.gateway import cash, people
 from tests.gateway.conftest import Client, Db
-from tests.gateway.test_offers import PATH, SHOP, add, merchant, refused, snapshot
+from tests.gateway.test_offers import PATH, SHOP, add, body, count, merchant, refused, snapshot
 
 
 async def test_a_member_gets_click_address_and_code(
@@ -101,6 +101,60 @@ async def test_the_networks_parameter_carries_the_click_id(
     template = (await snapshot(redis, db, offer)).template
     assert template.parts[0] == f"{plain}?subid="
     assert template.macros == {"click_id"}
+
+
+async def account(client: Client, **config: str) -> str:
+    made = await client.post(
+        "/v1/networks", {"provider": "generic", "name": "Net", "config": config}
+    )
+    assert made.status == 201, made.body
+    return str(made.body["id"])
+
+
+TRACKER = "https://track.example/go?o={campaign}&s={click_id}&url={destination}"
+
+
+async def test_the_link_is_made_through_the_account_at_a_network(
+    client: Client, redis: Redis, db: Db
+) -> None:
+    shop, network = await merchant(client), await account(client, link=TRACKER)
+    page = "https://shop.example.com/tea?a=1"
+    offer = await add(
+        client,
+        shop,
+        kind="cashback",
+        cashback={"basis": "commission", "rate_bp": 7_000},
+        destination=page,
+        network_id=network,
+        network_campaign="77",
+    )
+    assert offer["destination"] == page
+    template = (await snapshot(redis, db, offer)).template
+    assert template.parts[0] == "https://track.example/go?o=77&s="
+    assert template.parts[2] == "&url=https%3A%2F%2Fshop.example.com%2Ftea%3Fa%3D1"
+    assert template.macros == {"click_id"}
+    path = f"{PATH}/{offer['id']}"
+    assert (await client.patch(path, {"network_campaign": "78"})).status == 200
+    template = (await snapshot(redis, db, offer)).template
+    assert template.parts[0] == "https://track.example/go?o=78&s="
+
+
+async def test_an_account_that_makes_no_such_link_refuses_the_offer(
+    client: Client, other: Client, db: Db
+) -> None:
+    shop = await merchant(client)
+    mute, linking = await account(client), await account(client, link=TRACKER)
+    theirs = await account(other)
+    before = await count(db)
+    for network, destination in ((mute, "https://shop.example.com/"), (linking, SHOP)):
+        wrong = body(shop, network_id=network, destination=destination)
+        answer = await client.post(PATH, wrong)
+        refused(answer, 422, "invalid_destination")
+        assert answer.body["errors"][0]["pointer"] == "/destination"
+    assert await count(db) == before
+    # Another program's account makes no link of ours.
+    made = await add(client, shop, network_id=theirs)
+    assert (await client.get(f"/v1/links/{made['link_id']}")).body["destination"] == SHOP
 
 
 async def test_the_paths_of_the_design_answer_alike(client: Client) -> None:
