@@ -123,14 +123,13 @@ async def create(call: Call) -> web.Response:
 async def upsert(call: Call) -> web.Response:
     """Store an offer, or replace the one with this external id."""
     given = await read_as(call, _upsert)
-    app, program_id = call.app, call.principal.program_id
-    draft = drafted(app, OfferConfig(**msgspec.structs.asdict(given)))
-    async with app.transaction() as db:
-        saved = await stored.save(db, program_id, [draft], links.random_slug)
-        present = await stored.lock_by_external_id(db, program_id, [given.external_id])
-        found = present[given.external_id]
-        await auditing.record(call, db, "offer.upsert", found.id, after=draft.config)
-    await publish(call, saved.publications)
+    draft = drafted(call.app, OfferConfig(**msgspec.structs.asdict(given)))
+    try:
+        found, news = await _save(call, draft, given.external_id)
+    except errors.ExternalIdTaken:
+        # Another request has stored one with this external id meanwhile.
+        found, news = await _save(call, draft, given.external_id)
+    await publish(call, news)
     return problem.reply(_shown(call, found))
 
 
@@ -228,6 +227,18 @@ def drafted(app: App, config: OfferConfig) -> Draft:
 def checked(app: App, config: OfferConfig) -> OfferConfig:
     """The config in stored form; InvalidDestination, InvalidRequest."""
     return offers.validate(config, app.own_hosts, app.reachable)
+
+
+async def _save(
+    call: Call, draft: Draft, external_id: str
+) -> tuple[stored.Offer, list[Publication]]:
+    program_id = call.principal.program_id
+    async with call.app.transaction() as db:
+        saved = await stored.save(db, program_id, [draft], links.random_slug)
+        present = await stored.lock_by_external_id(db, program_id, [external_id])
+        found = present[external_id]
+        await auditing.record(call, db, "offer.upsert", found.id, after=draft.config)
+    return found, saved.publications
 
 
 def _reply(call: Call, found: Sequence[stored.Offer]) -> web.Response:

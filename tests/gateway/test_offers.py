@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -106,6 +107,17 @@ async def test_upsert_stores_then_replaces_and_keeps_the_link(client: Client, db
     third = await client.put(f"{PATH}/upsert", {**wanted, "title": "Black tea"})
     assert third.body == second.body
     assert (await count(db))[:3] == before[:3]
+
+
+async def test_upserts_at_once_store_one_offer(client: Client, db: Db) -> None:
+    shop = await merchant(client)
+    for number in range(3):
+        wanted = body(shop, external_id=f"x{number}")
+        putting = [client.put(f"{PATH}/upsert", wanted) for _ in range(5)]
+        found = await asyncio.gather(*putting)
+        assert {answer.status for answer in found} == {200}
+        assert len({answer.body["id"] for answer in found}) == 1
+    assert (await count(db))[:2] == (3, 3)
 
 
 @pytest.mark.parametrize(
