@@ -174,7 +174,8 @@ async def test_a_no_is_open_while_it_cannot_be_looked_up(setup: Setup) -> None:
 @pytest.mark.parametrize("reference", [None, "pout_00000000000000"], ids=["by_ours", "by_theirs"])
 async def test_that_there_is_none_needs_a_clear_word(setup: Setup, reference: str | None) -> None:
     await setup.pay()
-    for fault in (*TROUBLE, *NOT_TAKEN):
+    no_page = [Fault(404, body) for body in (b"{}", b'{"message": "Not Found"}')]
+    for fault in (*TROUBLE, *NOT_TAKEN, *no_page):
         setup.theirs.look_faults = [fault]
         assert type(await setup.look_up(replace(PAYOUT, reference=reference))) is Unknown, fault
 
