@@ -24,6 +24,7 @@ StampgateError                     500 internal_error
 │   ├── TokenRevoked               401 token_revoked
 │   ├── MfaTokenInvalid            401 mfa_token_invalid
 │   ├── TokenExpired               401 token_expired
+│   ├── SessionTooOld              401 session_too_old
 │   ├── ApiKeyInvalid              401 api_key_invalid
 │   ├── SignatureInvalid           401 signature_invalid
 │   └── ApiKeyExpired              401 api_key_expired
@@ -262,6 +263,10 @@ class TokenExpired(Unauthorized, code="token_expired"):
 
 class SignatureInvalid(Unauthorized, code="signature_invalid"):
     """The call was not signed by the provider, or not lately."""
+
+
+class SessionTooOld(Unauthorized, code="session_too_old"):
+    """The session has lasted as long as one may; sign in again."""
 
 
 class ApiKeyInvalid(Unauthorized, code="api_key_invalid"):

@@ -67,22 +67,20 @@ def key_name(stored: bytes) -> str:
 
 
 def blind(ring: KeyRing, value: str, context: str) -> bytes:
-    """The hash under which a value is stored: of the oldest field key, so that a rotation leaves
-    it alone and a value stays unique. `context` is table and column."""
-    return blinds(ring, value, context)[0]
-
-
-def hash_key(ring: KeyRing) -> str:
-    """The field key that `blind` takes: the oldest."""
-    return min(ring.field)
+    """The hash under which a value is stored, of the active key, as `seal` is: whatever is sealed
+    anew beside it is hashed anew too. `context` is table and column."""
+    return _hash(ring.field[ring.active_field], value, context)
 
 
 def blinds(ring: KeyRing, value: str, context: str) -> list[bytes]:
-    """The hashes under which a value may be found, one a field key, that of `blind` first."""
+    """The hashes under which a value may be found, one a field key, that of the oldest first.
+
+    While a rotation is under way processes store under different keys. The first one is for what
+    they have to agree on: locks, and counts that live for minutes.
+    """
+    return [_hash(ring.field[name], value, context) for name in sorted(ring.field)]
+
+
+def _hash(key: bytes, value: str, context: str) -> bytes:
     data = context.encode() + b"\0" + value.encode()
-    return [
-        hashlib.blake2b(
-            data, key=ring.field[name], digest_size=HASH_BYTES, person=b"blind index"
-        ).digest()
-        for name in sorted(ring.field)
-    ]
+    return hashlib.blake2b(data, key=key, digest_size=HASH_BYTES, person=b"blind index").digest()

@@ -1,7 +1,8 @@
 """Roles, and the scopes that each of them carries. The route table says which scope a route needs.
 
 member     a person in a program, who sees and changes what is their own
-staff      works for a program: sees all, awards and redeems, looks after members, pays nobody
+staff      works for a program: sees all, awards and redeems, looks after members; pays nobody, and
+           never touches how somebody signs in
 owner      runs a program: all that the program's own data allows
 admin      platform staff: programs, operators and the audit log of each, and nothing else of them
            unless they break the glass, which gives BREAK_GLASS in one program for an hour at most
@@ -28,8 +29,14 @@ ADMIN: Final = OPERATOR | {
     *(tokens.PLATFORM, "programs:read", "programs:write", "audit:read"),
     *("operators:read", "operators:write"),
 }
-# Nothing with it that would outlast it, and nobody is paid with it.
-BREAK_GLASS: Final = OWNER - OPERATOR - {"keys:write", "withdrawals:write", "withdrawals:approve"}
+# Nothing with it that would outlast it (keys, people, endpoints that go on being told), and
+# nobody is paid with it.
+BREAK_GLASS: Final = (
+    OWNER
+    - OPERATOR
+    - {"keys:write", "operators:write", "webhooks:write"}
+    - {"withdrawals:write", "withdrawals:approve"}
+)
 
 SCOPES_OF: Final[dict[Role, frozenset[str]]] = {
     "member": MEMBER,

@@ -36,6 +36,9 @@ RedisUrl = Annotated[str, msgspec.Meta(pattern=r"^(redis|rediss|unix)://")]
 HttpUrl = Annotated[str, msgspec.Meta(pattern=r"^(https?://[^/?#]+|$)")]
 MailUrl = Annotated[str, msgspec.Meta(pattern=r"^(smtps?://|$)")]
 Slugs = Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9_]+(,[a-z0-9_]+)*)?$")]
+StrictTransport = Annotated[
+    str, msgspec.Meta(pattern=r"^(max-age=\d{1,10}(; includeSubDomains)?(; preload)?)?$(?!\n)")
+]
 Seconds = Annotated[str, msgspec.Meta(pattern=r"^\d{1,7}(,\d{1,7})*$")]
 
 
@@ -71,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     workers_metrics_port: Port = 9082
     metrics_host: str = "127.0.0.1"
     body_limit_bytes: Count = 1 * MIB
+    strict_transport_security: StrictTransport = ""
     keepalive_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 75.0
     shutdown_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -91,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
 
     access_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=DAY_S)] = 900
     refresh_ttl_s: Annotated[int, msgspec.Meta(ge=3600, le=400 * DAY_S)] = 7 * DAY_S
+    session_max_s: Annotated[int, msgspec.Meta(ge=3600, le=3660 * DAY_S)] = 90 * DAY_S
     invitation_ttl_s: Count = 3 * DAY_S
     hashing_pending_max: Count = 64
     code_block_hourly: Annotated[int, msgspec.Meta(ge=0)] = 20

@@ -77,10 +77,12 @@ class SyncNetwork(Task, frozen=True):
 
 
 class Route(NamedTuple):
-    """Where a task goes; the actor's name is also the task's name in the outbox."""
+    """Where a task goes; the actor's name is also the task's name in the outbox. What `is_long`
+    says from time to time that it is under way."""
 
     queue: str
     actor: str
+    is_long: bool = False
 
 
 TASKS: Final[dict[type[Task], Route]] = {
@@ -88,8 +90,8 @@ TASKS: Final[dict[type[Task], Route]] = {
     PublishLink: Route(queue="default", actor="publish_link"),
     SendNotification: Route(queue="notifications", actor="send_notification"),
     SendCode: Route(queue="notifications", actor="send_code"),
-    ExportMember: Route(queue="default", actor="export_member"),
-    EraseMember: Route(queue="default", actor="erase_member"),
+    ExportMember: Route(queue="default", actor="export_member", is_long=True),
+    EraseMember: Route(queue="default", actor="erase_member", is_long=True),
     PayWithdrawal: Route(queue="default", actor="pay_withdrawal"),
     TellCashback: Route(queue="notifications", actor="tell_cashback"),
     SyncNetwork: Route(queue="default", actor="sync_network"),

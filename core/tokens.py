@@ -39,6 +39,7 @@ SCOPES: Final = (
     "keys:write",
     "operators:read",
     "operators:write",
+    "security:write",
     "privacy:read",
     "privacy:write",
     "audit:read",

@@ -142,7 +142,8 @@ async def ask(
         await db.execute(
             INSERT,
             *(code_id, aim.program_id, aim.purpose, aim.contact.channel, language, sealed),
-            *(hashes[0], _first(blocks), _first(sources), subject_id, now_ms),
+            *(_stored(ring, found) for found in (hashes, blocks, sources)),
+            *(subject_id, now_ms),
         )
     except asyncpg.ForeignKeyViolationError:
         raise errors.ProgramNotFound from None
@@ -247,8 +248,9 @@ def _blinds(ring: KeyRing, program_id: str | None, value: str, column: str) -> l
     return fields.blinds(ring, f"{program_id or ''}:{value}", f"one_time_code.{column}_hash")
 
 
-def _first(hashes: Sequence[bytes]) -> bytes | None:
-    return hashes[0] if hashes else None
+def _stored(ring: KeyRing, hashes: Sequence[bytes]) -> bytes | None:
+    """The one of the active key."""
+    return hashes[sorted(ring.field).index(ring.active_field)] if hashes else None
 
 
 def _context(code_id: str) -> str:

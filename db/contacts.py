@@ -22,10 +22,10 @@ INSERT INTO member_contact (member_id, program_id, channel, sealed, hash, verifi
 VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN now() END)
     ON CONFLICT (member_id, channel) DO UPDATE
    SET sealed = excluded.sealed, hash = excluded.hash,
-       unreachable_at = CASE WHEN member_contact.hash = excluded.hash
+       unreachable_at = CASE WHEN member_contact.hash = ANY($7::bytea[])
                               AND excluded.verified_at IS NULL
                              THEN member_contact.unreachable_at END,
-       verified_at = CASE WHEN member_contact.hash = excluded.hash
+       verified_at = CASE WHEN member_contact.hash = ANY($7::bytea[])
                           THEN coalesce(member_contact.verified_at, excluded.verified_at)
                           ELSE excluded.verified_at END
 """
@@ -34,6 +34,15 @@ INSERT INTO member_contact (member_id, program_id, channel, sealed, hash)
 SELECT member_id, $1, channel, sealed, hash
   FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bytea[])
        AS item (member_id, channel, sealed, hash)
+"""
+# While keys are rotated the same contact may be stored under another hash.
+LOCK = """
+SELECT pg_advisory_xact_lock(hashtextextended('contact:' || $1 || ':' || part, 0))
+  FROM unnest($2::integer[]) AS part
+"""
+IS_OTHERS = """
+SELECT EXISTS (SELECT FROM member_contact
+                WHERE program_id = $1 AND hash = ANY($2::bytea[]) AND member_id <> $3)
 """
 TAKEN = """
 SELECT hash FROM member_contact WHERE program_id = $1 AND hash = ANY($2::bytea[])
@@ -81,8 +90,13 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def hashes(ring: KeyRing, contact: Contact) -> list[bytes]:
-    """The keyed hashes under which the contact may be stored, the one that new rows get first."""
-    return fields.blinds(ring, f"{contact.channel}:{contact.address}", CONTEXT)
+    """The keyed hashes under which the contact may be stored, as `fields.blinds`."""
+    return fields.blinds(ring, _hashed(contact), CONTEXT)
+
+
+def stored_hash(ring: KeyRing, contact: Contact) -> bytes:
+    """The hash under which it is stored from now on."""
+    return fields.blind(ring, _hashed(contact), CONTEXT)
 
 
 async def put(
@@ -95,9 +109,18 @@ async def put(
     is_verified: bool = False,
 ) -> None:
     """Give a member a contact, in the place of the present one of this channel; ContactTaken."""
-    sealed, first = _seal(ring, member_id, contact), hashes(ring, contact)[0]
+    await _refuse_others(db, ring, program_id, [contact], member_id)
     try:
-        await db.execute(PUT, member_id, program_id, contact.channel, sealed, first, is_verified)
+        await db.execute(
+            PUT,
+            member_id,
+            program_id,
+            contact.channel,
+            _seal(ring, member_id, contact),
+            stored_hash(ring, contact),
+            is_verified,
+            hashes(ring, contact),
+        )
     except asyncpg.UniqueViolationError:
         raise errors.ContactTaken from None
 
@@ -106,6 +129,7 @@ async def add_many(
     db: Db, ring: KeyRing, program_id: str, items: Sequence[tuple[str, Contact]]
 ) -> None:
     """Give new members their contacts, which nobody has verified; ContactTaken, and then none."""
+    await _refuse_others(db, ring, program_id, [contact for _, contact in items])
     try:
         await db.execute(
             INSERT,
@@ -113,7 +137,7 @@ async def add_many(
             [member_id for member_id, _ in items],
             [contact.channel for _, contact in items],
             [_seal(ring, member_id, contact) for member_id, contact in items],
-            [hashes(ring, contact)[0] for _, contact in items],
+            [stored_hash(ring, contact) for _, contact in items],
         )
     except asyncpg.UniqueViolationError:
         raise errors.ContactTaken from None
@@ -162,6 +186,25 @@ async def mark_unreachable(
 async def delete(db: Db, program_id: str, member_id: str, channel: Channel | None = None) -> None:
     """Take a contact from a member, or all of them."""
     await db.execute(DELETE, program_id, member_id, channel)
+
+
+async def _refuse_others(
+    db: Db, ring: KeyRing, program_id: str, wanted: Sequence[Contact], member_id: str = ""
+) -> None:
+    """ContactTaken when another member has one of them under the hash of another key, of which no
+    constraint knows. Who stores the same contact at once waits.
+    """
+    if len(ring.field) == 1:
+        return
+    found = [hashes(ring, contact) for contact in wanted]
+    await db.execute(LOCK, program_id, sorted({oldest[0] for oldest, *_ in found}))
+    every = [one for each in found for one in each]
+    if await db.fetchval(IS_OTHERS, program_id, every, member_id):
+        raise errors.ContactTaken
+
+
+def _hashed(contact: Contact) -> str:
+    return f"{contact.channel}:{contact.address}"
 
 
 def _seal(ring: KeyRing, member_id: str, contact: Contact) -> bytes:

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 import asyncpg
 import msgspec
 
-from core import errors, tasks
+from core import errors, tasks, templates
 from core.keyring import KeyRing
 from db import outbox, personal
 from db.pg import Db
@@ -22,8 +22,8 @@ State = Literal["queued", "running", "done", "expired", "canceled"]
 
 # One that is under way is answered again.
 ADD: Final = """
-INSERT INTO member_export (id, program_id, member_id, steps, requested_by)
-SELECT $3, program_id, id, $4, $5 FROM member
+INSERT INTO member_export (id, program_id, member_id, steps, requested_by, language)
+SELECT $3, program_id, id, $4, $5, $6 FROM member
  WHERE program_id = $1 AND id = $2 AND erased_at IS NULL
     ON CONFLICT (member_id) WHERE state IN ('queued', 'running') DO NOTHING
 RETURNING id, member_id, state, steps_done, steps, size_bytes, created_at, finished_at, expires_at
@@ -47,7 +47,7 @@ SELECT id, member_id, state, steps_done, steps, size_bytes, created_at, finished
 START: Final = """
 UPDATE member_export SET state = 'running', steps_done = 0
  WHERE id = $1 AND state IN ('queued', 'running')
-RETURNING program_id, member_id
+RETURNING program_id, member_id, language
 """
 ADVANCE: Final = "UPDATE member_export SET steps_done = $2 WHERE id = $1 AND state = 'running'"
 # Whoever erases the member has this lock, or waits for it: one of the two deletes the file.
@@ -90,10 +90,11 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(NamedTuple):
-    """Of whom an export is."""
+    """Of whom an export is, and the language of whoever asked for it."""
 
     program_id: str
     member_id: str
+    language: str = templates.DEFAULT_LANGUAGE
 
 
 def storage_key(program_id: str, export_id: str) -> str:
@@ -102,12 +103,18 @@ def storage_key(program_id: str, export_id: str) -> str:
 
 
 async def add(
-    db: Db, program_id: str, member_id: str, *, export_id: str, requested_by: str
+    db: Db,
+    program_id: str,
+    member_id: str,
+    *,
+    export_id: str,
+    requested_by: str,
+    language: str = templates.DEFAULT_LANGUAGE,
 ) -> Export:
     """Want an export if the caller's transaction commits, or the one that is under way;
     MemberNotFound, also when the member was erased."""
     steps = len(personal.EXPORTED)
-    row = await db.fetchrow(ADD, program_id, member_id, export_id, steps, requested_by)
+    row = await db.fetchrow(ADD, program_id, member_id, export_id, steps, requested_by, language)
     if row is not None:
         await outbox.add(db, tasks.ExportMember(export_id))
         return Export(**row)
@@ -139,13 +146,15 @@ async def document(
     db: Db, ring: KeyRing, wanted: Wanted, advance: Callable[[int], Awaitable[None]]
 ) -> AsyncGenerator[bytes, None]:
     """The JSON document in pieces, as one moment had it; `advance` is told after each table."""
+    program_id, member_id, _ = wanted
     async with db.transaction(isolation="repeatable_read", readonly=True):
-        head = {"format": "stampgate.member", "version": 1, **wanted._asdict()}
+        head: dict[str, object] = {"format": "stampgate.member", "version": 1}
+        head |= {"program_id": program_id, "member_id": member_id}
         yield msgspec.json.encode(head)[:-1] + b',"data":{'
         for number, table in enumerate(personal.EXPORTED, 1):
             yield (b',"' if number > 1 else b'"') + table.name.encode() + b'":['
             separator = b"\n"
-            async for row in personal.rows(db, ring, table, *wanted):
+            async for row in personal.rows(db, ring, table, program_id, member_id):
                 yield separator + row
                 separator = b",\n"
             yield b"]"

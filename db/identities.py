@@ -114,6 +114,11 @@ class _Known(NamedTuple):
     member_id: str
 
 
+def stored_hash(ring: KeyRing, program_id: str, provider: str, subject: str) -> bytes:
+    """The hash under which a subject is stored from now on."""
+    return fields.blind(ring, _hashed(program_id, provider, subject), CONTEXT)
+
+
 async def sign_in(
     db: Db, ring: KeyRing, proof: Proof, *, identity_id: str, member_id: str
 ) -> SignedIn:
@@ -246,7 +251,7 @@ async def _add(
             member_id,
             proof.provider,
             _sealed(ring, profile.subject, "subject", identity_id),
-            _hashes(ring, proof)[0],
+            stored_hash(ring, proof.program_id, proof.provider, profile.subject),
             _sealed(ring, profile.mail, "mail", identity_id),
             _sealed(ring, proof.refresh_token, "refresh_token", identity_id),
         )
@@ -277,9 +282,13 @@ def _contact(profile: Profile) -> Contact | None:
 
 
 def _hashes(ring: KeyRing, proof: Proof) -> list[bytes]:
-    """Of the program too: nobody sees that members of two programs are one person."""
-    value = f"{proof.program_id}:{proof.provider}:{proof.profile.subject}"
+    value = _hashed(proof.program_id, proof.provider, proof.profile.subject)
     return fields.blinds(ring, value, CONTEXT)
+
+
+def _hashed(program_id: str, provider: str, subject: str) -> str:
+    """Of the program too: nobody sees that members of two programs are one person."""
+    return f"{program_id}:{provider}:{subject}"
 
 
 def _sealed(ring: KeyRing, text: str | None, column: str, identity_id: str) -> bytes | None:

@@ -47,7 +47,7 @@ RETURNING member_id, state, document, version, reason, submitted_at, reviewed_by
 IS_VERIFIED: Final = """
 SELECT state = 'verified' FROM kyc WHERE program_id = $1 AND member_id = $2 FOR SHARE
 """
-# Under any key of the ring: a rotation leaves the hashes as they are.
+# Under any key of the ring: a rotation takes a while.
 OTHERS: Final = """
 SELECT member_id FROM kyc
  WHERE program_id = $1 AND member_id <> $2 AND document_hash = ANY($3::bytea[])
@@ -76,8 +76,8 @@ async def put(
     present = _kyc(ring, await db.fetchrow(LOCK, program_id, member_id))
     is_same = present is not None and present.document == document
     sealed = sealing.seal(ring, msgspec.json.encode(document).decode(), DOCUMENT, member_id)
-    first = hashes(ring, document)[0]
-    row = await db.fetchrow(PUT, program_id, member_id, sealed, first, is_same, now)
+    found_by = stored_hash(ring, document)
+    row = await db.fetchrow(PUT, program_id, member_id, sealed, found_by, is_same, now)
     stored = _kyc(ring, row) or (present if is_same else None)
     if stored is None:
         raise errors.MemberNotFound
@@ -123,8 +123,13 @@ async def others(
 
 
 def hashes(ring: KeyRing, document: Document) -> list[bytes]:
-    """The keyed hashes under which the document may be stored, the one that new rows get first."""
+    """The keyed hashes under which the document may be stored, as `fields.blinds`."""
     return fields.blinds(ring, kyc.identity(document), HASHED)
+
+
+def stored_hash(ring: KeyRing, document: Document) -> bytes:
+    """The hash under which it is stored from now on."""
+    return fields.blind(ring, kyc.identity(document), HASHED)
 
 
 def _kyc(ring: KeyRing, row: asyncpg.Record | None) -> Kyc | None:

@@ -63,7 +63,7 @@ INSERT INTO recovery_code (subject_id, code_hash) SELECT $1, unnest($2::bytea[])
 """
 USE_RECOVERY: Final = """
 UPDATE recovery_code SET used_at = to_timestamp($3::bigint / 1000.0)
- WHERE subject_id = $1 AND code_hash = ANY($2::bytea[]) AND used_at IS NULL
+ WHERE subject_id = $1 AND code_hash = $2 AND used_at IS NULL
 RETURNING subject_id
 """
 OPEN: Final = """
@@ -126,7 +126,7 @@ async def enable(
     if not await _is_accepted(db, ring, subject_id, row, code, now_ms):
         return None
     await db.execute(ENABLE, subject_id, now_ms)
-    return await _new_recovery_codes(db, ring, subject_id)
+    return await _new_recovery_codes(db, subject_id)
 
 
 async def check(db: Db, ring: KeyRing, subject_id: str, text: str, now_ms: int) -> bool:
@@ -140,8 +140,8 @@ async def check(db: Db, ring: KeyRing, subject_id: str, text: str, now_ms: int) 
     code = totp.typed(text)
     if len(code) == codes.DIGITS:
         return await _is_accepted(db, ring, subject_id, row, code, now_ms)
-    digests = totp.recovery_digests(ring, subject_id, code)
-    return await db.fetchval(USE_RECOVERY, subject_id, digests, now_ms) is not None
+    digest = totp.recovery_digest(subject_id, code)
+    return await db.fetchval(USE_RECOVERY, subject_id, digest, now_ms) is not None
 
 
 async def disable(db: Db, subject_id: str) -> bool:
@@ -153,10 +153,10 @@ async def disable(db: Db, subject_id: str) -> bool:
     return bool(was_enabled)
 
 
-async def renew_recovery_codes(db: Db, ring: KeyRing, subject_id: str) -> list[str]:
+async def renew_recovery_codes(db: Db, subject_id: str) -> list[str]:
     """New recovery codes in place of all old ones."""
     await db.execute(DELETE_RECOVERY, subject_id)
-    return await _new_recovery_codes(db, ring, subject_id)
+    return await _new_recovery_codes(db, subject_id)
 
 
 async def challenge(db: Db, subject_id: str, now_ms: int) -> str | None:
@@ -204,12 +204,12 @@ async def _is_accepted(
     return True
 
 
-async def _new_recovery_codes(db: Db, ring: KeyRing, subject_id: str) -> list[str]:
+async def _new_recovery_codes(db: Db, subject_id: str) -> list[str]:
     made = [
         totp.recovery_code(os.urandom(totp.RECOVERY_ENTROPY_BYTES))
         for _ in range(totp.RECOVERY_CODES)
     ]
-    hashes = [totp.recovery_digest(ring, subject_id, code) for code in made]
+    hashes = [totp.recovery_digest(subject_id, code) for code in made]
     await db.execute(INSERT_RECOVERY, subject_id, hashes)
     return made
 

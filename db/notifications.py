@@ -26,6 +26,8 @@ RecipientKind = Literal["member", "operator", "test"]
 State = Literal["queued", "sending", "sent", "refused", "unknown", "failed"]
 
 ERROR_LENGTH_MAX: Final = 500
+#: Tests of its texts that a program may have sent in an hour: they go to whatever address is given.
+TESTS_PER_HOUR: Final = 20
 
 # A key that was used before adds nothing: no row, and no second message.
 ADD: Final = """
@@ -81,6 +83,12 @@ SELECT id, recipient_kind, recipient_id, channel, template, language, state, att
    AND ($4::text IS NULL OR state = $4) AND ($5::text IS NULL OR channel = $5)
    AND ($6::text IS NULL OR template = $6) AND ($7::text IS NULL OR recipient_id = $7)
  ORDER BY id DESC LIMIT $3
+"""
+# Those who ask at once wait for each other.
+LOCK_TESTS: Final = "SELECT pg_advisory_xact_lock(hashtextextended('template tests:' || $1, 0))"
+TESTS_LATELY: Final = """
+SELECT count(*) FROM notification
+ WHERE program_id = $1 AND recipient_kind = 'test' AND created_at > now() - interval '1 hour'
 """
 RESEND: Final = """
 WITH again AS (
@@ -206,6 +214,13 @@ async def add(db: Db, ring: KeyRing, new: New) -> str | None:
         new.expires_at_ms,
     )
     return None if added is None else str(added)
+
+
+async def check_tests(db: Db, program_id: str) -> None:
+    """Hold a program to TESTS_PER_HOUR, in the caller's transaction that adds one; RateLimited."""
+    await db.execute(LOCK_TESTS, program_id)
+    if await db.fetchval(TESTS_LATELY, program_id) >= TESTS_PER_HOUR:
+        raise errors.RateLimited("Too many tests were sent in this hour.", retry_after_s=3_600)
 
 
 async def get(db: Db, program_id: str, notification_id: str) -> Notification:

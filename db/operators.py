@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import asyncpg
 import msgspec
 
-from core import errors, fields
+from core import errors, fields, templates
 from core.contacts import Contact
 from core.keyring import KeyRing
 from db.pg import Db
@@ -24,15 +24,18 @@ State = Literal["active", "suspended"]
 HASH_CONTEXT = "operator.email_hash"
 
 INSERT = """
-INSERT INTO operator (id, program_id, role, email, email_hash, name)
-VALUES ($1, $2, $3, $4, $5, $6)
-RETURNING id, program_id, role, email, name, state, false AS has_password, created_at, updated_at
+INSERT INTO operator (id, program_id, role, email, email_hash, name, language)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+RETURNING id, program_id, role, email, name, state, language, false AS has_password, created_at,
+          updated_at
 """
 SELECT = """
-SELECT id, program_id, role, email, name, state, created_at, updated_at,
+SELECT id, program_id, role, email, name, state, language, created_at, updated_at,
        EXISTS (SELECT FROM credential WHERE subject_id = operator.id) AS has_password
   FROM operator WHERE id = $2 AND program_id IS NOT DISTINCT FROM $1
 """
+LOCK_EMAILS = "SELECT pg_advisory_xact_lock(hashtextextended('operator.email', 0))"
+IS_TAKEN = "SELECT EXISTS (SELECT FROM operator WHERE email_hash = ANY($1::bytea[]))"
 FIND = """
 SELECT id, program_id FROM operator WHERE email_hash = ANY($1::bytea[]) AND state = 'active'
 """
@@ -43,21 +46,27 @@ SELECT id, role, state FROM operator
  ORDER BY id FOR NO KEY UPDATE
 """
 UPDATE = """
-UPDATE operator SET role = $3, name = $4, state = $5, updated_at = now()
+UPDATE operator SET role = $3, name = $4, state = $5, language = $6, updated_at = now()
  WHERE id = $2 AND program_id IS NOT DISTINCT FROM $1
 """
 DELETE = """
 DELETE FROM operator WHERE id = $2 AND program_id IS NOT DISTINCT FROM $1
 """
 PAGE = """
-SELECT id, program_id, role, email, name, state, created_at, updated_at,
+SELECT id, program_id, role, email, name, state, language, created_at, updated_at,
        EXISTS (SELECT FROM credential WHERE subject_id = operator.id) AS has_password
   FROM operator
  WHERE program_id IS NOT DISTINCT FROM $1 AND id > $2 ORDER BY id LIMIT $3
 """
 OWNERS = """
-SELECT id, program_id, role, email, name, state, created_at, updated_at, true AS has_password
+SELECT id, program_id, role, email, name, state, language, created_at, updated_at,
+       true AS has_password
   FROM operator WHERE program_id = $1 AND role = 'owner' AND state = 'active' ORDER BY id
+"""
+# Who was invited and never came lets nobody in.
+HAS_OWNER = """
+SELECT EXISTS (SELECT FROM operator JOIN credential ON subject_id = operator.id
+                WHERE operator.program_id = $1 AND role = 'owner' AND state = 'active')
 """
 INVITE = """
 INSERT INTO invitation (operator_id, hash, expires_at)
@@ -80,6 +89,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     name: str
     state: State
+    language: str
     has_password: bool
     created_at: dt.datetime
     updated_at: dt.datetime
@@ -93,8 +103,13 @@ class Found(NamedTuple):
 
 
 def hashes(ring: KeyRing, email: Contact) -> list[bytes]:
-    """The keyed hashes under which the address may be stored, the one of new rows first."""
+    """The keyed hashes under which the address may be stored, as `fields.blinds`."""
     return fields.blinds(ring, email.address, HASH_CONTEXT)
+
+
+def stored_hash(ring: KeyRing, address: str) -> bytes:
+    """The hash under which an address is stored from now on."""
+    return fields.blind(ring, address, HASH_CONTEXT)
 
 
 async def add(
@@ -106,8 +121,14 @@ async def add(
     role: OperatorRole,
     email: Contact,
     name: str,
+    language: str = templates.DEFAULT_LANGUAGE,
 ) -> Operator:
     """Store an operator who has no password yet; ContactTaken, ProgramNotFound."""
+    if len(ring.field) > 1:
+        # Under the hash of another key, of which the constraint does not know.
+        await db.execute(LOCK_EMAILS)
+        if await db.fetchval(IS_TAKEN, hashes(ring, email)):
+            raise errors.ContactTaken
     try:
         row = await db.fetchrow(
             INSERT,
@@ -115,8 +136,9 @@ async def add(
             program_id,
             role,
             _seal(ring, "email", operator_id, email.address),
-            hashes(ring, email)[0],
+            stored_hash(ring, email.address),
             _seal(ring, "name", operator_id, name),
+            language,
         )
     except asyncpg.UniqueViolationError:
         raise errors.ContactTaken from None
@@ -141,6 +163,11 @@ async def owners(db: Db, ring: KeyRing, program_id: str) -> list[Operator]:
     return [_operator(ring, row) for row in await db.fetch(OWNERS, program_id)]
 
 
+async def has_owner(db: Db, program_id: str) -> bool:
+    """Whether the program has an active owner who has chosen a password."""
+    return bool(await db.fetchval(HAS_OWNER, program_id))
+
+
 async def change(
     db: Db,
     ring: KeyRing,
@@ -148,14 +175,16 @@ async def change(
     operator_id: str,
     changes: Mapping[str, object],
 ) -> Operator:
-    """Replace name, role or state, in the caller's transaction; OperatorNotFound, LastOwner."""
+    """Replace name, role, state or language, in the caller's transaction; OperatorNotFound,
+    LastOwner.
+    """
     await _lock(db, program_id, operator_id)
     present = await get(db, ring, program_id, operator_id)
     new = msgspec.structs.replace(present, **changes)
     if not _runs(new.role, new.state):
         await _require_another(db, program_id, operator_id)
     sealed = _seal(ring, "name", operator_id, new.name)
-    await db.execute(UPDATE, program_id, operator_id, new.role, sealed, new.state)
+    await db.execute(UPDATE, program_id, operator_id, new.role, sealed, new.state, new.language)
     return await get(db, ring, program_id, operator_id)
 
 

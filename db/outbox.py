@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 from core import tasks
 from db.pg import Db
 
-# Longer than any actor may run (`workers/broker.py`), or it would be started twice.
+# Longer than any actor may run (`workers/broker.py`) that does not `renew`, or it would be started
+# twice.
 RESEND_AFTER_S: Final = 60
 # The wait grows with each start that came to nothing, up to this many times.
 RESEND_FACTOR_MAX: Final = 15
@@ -51,6 +52,11 @@ START: Final = """
 UPDATE outbox SET attempts = attempts + 1, sent_at = now()
  WHERE id = $1 AND attempts = $2
 RETURNING task, payload
+"""
+
+# Only by whoever made the latest start.
+RENEW: Final = """
+UPDATE outbox SET sent_at = now() WHERE id = $1 AND attempts = $2 RETURNING id
 """
 
 PUT_OFF: Final = """
@@ -147,6 +153,12 @@ async def start(db: Db, row_id: int, attempt: int) -> tasks.Task | None:
     """
     row = await db.fetchrow(START, row_id, attempt)
     return None if row is None else tasks.load(row["task"], row["payload"].encode())
+
+
+async def renew(db: Db, row_id: int, starts: int) -> bool:
+    """Say that the latest start, the one of this number, is under way still; False when it is not
+    the latest any more, or the row is done."""
+    return await db.fetchval(RENEW, row_id, starts) is not None
 
 
 async def put_off(db: Db, row_id: int, due_at_ms: int) -> None:

@@ -67,14 +67,14 @@ async def add(
     caller's transaction. MemberNotFound, TooManyPayoutMethods."""
     if await db.fetchval(LOCK_MEMBER, program_id, member_id) is None:
         raise errors.MemberNotFound
-    found = hashes(ring, details)
-    row = await db.fetchrow(SAME, program_id, member_id, found)
+    row = await db.fetchrow(SAME, program_id, member_id, hashes(ring, details))
     if row is not None:
         return _method(ring, row)
     if await db.fetchval(COUNT, program_id, member_id) >= payout_methods.MOST:
         raise errors.TooManyPayoutMethods
     kind, sealed = payout_methods.kind(details), seal(ring, details, DETAILS, method_id)
-    row = await db.fetchrow(INSERT, method_id, program_id, member_id, kind, sealed, found[0], now)
+    found_by = stored_hash(ring, details)
+    row = await db.fetchrow(INSERT, method_id, program_id, member_id, kind, sealed, found_by, now)
     return _method(ring, row)
 
 
@@ -107,8 +107,13 @@ async def others(
 
 
 def hashes(ring: KeyRing, details: Details) -> list[bytes]:
-    """The keyed hashes under which they may be stored, the one that new rows get first."""
+    """The keyed hashes under which they may be stored, as `fields.blinds`."""
     return fields.blinds(ring, payout_methods.identity(details), HASHED)
+
+
+def stored_hash(ring: KeyRing, details: Details) -> bytes:
+    """The hash under which they are stored from now on."""
+    return fields.blind(ring, payout_methods.identity(details), HASHED)
 
 
 def seal(ring: KeyRing, details: Details, column: str, row_id: str) -> bytes:

@@ -22,6 +22,8 @@ JSON: Final = (
     *("profile", "attributes", "parameters", "before", "after", "document", "details"),
     "destination",
 )
+# A member may have followed a million links.
+TIMEOUT_S: Final = 3_000
 
 EXPORT_MEMBER: Final = """
 SELECT id, external_id, name, attributes, profile, id AS sealed_for, created_at, updated_at,
@@ -309,7 +311,7 @@ async def rows(
 async def erase(db: Db, table: Table, program_id: str, member_id: str) -> None:
     """Forget what the table has of the member. A second time changes nothing."""
     assert table.erase is not None
-    await db.execute(table.erase, program_id, member_id)
+    await db.execute(table.erase, program_id, member_id, timeout=TIMEOUT_S)
 
 
 def _opened(ring: KeyRing, table: Table, row: dict[str, Any]) -> dict[str, Any]:

@@ -83,8 +83,8 @@ async def add(
         return Subscription(**known)
     await forget(db, ring, program_id, address)
     sealed = sealing.seal(ring, address, COLUMN, subscription_id)
-    first = _hashes(ring, address)[0]
-    row = await db.fetchrow(ADD, program_id, member_id, subscription_id, kind, sealed, first)
+    found_by = stored_hash(ring, address)
+    row = await db.fetchrow(ADD, program_id, member_id, subscription_id, kind, sealed, found_by)
     assert row is not None
     await db.execute(TRIM, program_id, member_id, OF_MEMBER_MAX)
     return Subscription(**row)
@@ -110,6 +110,11 @@ async def delete(db: Db, program_id: str, member_id: str, subscription_id: str) 
 async def forget(db: Db, ring: KeyRing, program_id: str, address: str) -> None:
     """Forget an address, whosever it is: it is gone, or somebody else's now."""
     await db.execute(FORGET, program_id, _hashes(ring, address))
+
+
+def stored_hash(ring: KeyRing, address: str) -> bytes:
+    """The hash under which an address is stored from now on."""
+    return fields.blind(ring, address, CONTEXT)
 
 
 def _hashes(ring: KeyRing, address: str) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Bringing sealed columns under the active field key, and the plain ones of 0.1.0 under a seal.
+"""Bringing sealed columns, and the hashes beside them, under the active field key.
 
 It goes through a column by id, a portion at a time, and replaces a value only if it is still the
 one that was read: it may be killed, repeated, and run beside everything else.
@@ -6,17 +6,33 @@ one that was read: it may be killed, repeated, and run beside everything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
+import asyncpg
 import msgspec
 
 from core import errors, fields
+from core.contacts import Contact
 from core.keyring import KeyRing
-from db import members, sealing, webhooks
+from core.kyc import Document
+from core.payout_methods import Details
+from db import (
+    contacts,
+    identities,
+    kyc,
+    operators,
+    payout_methods,
+    plain,
+    push_subscriptions,
+    sealing,
+)
 from db.pg import Db
 
 PORTION: Final = 500
+# A column of which nothing is to be done any more is read to its end.
+TIMEOUT_S: Final = 600
 
 # A stored form names its key: 1 version · 1 length · the name. Answers of requests with a key, and
 # sign-ups that wait, are not resealed, because they live for a day.
@@ -62,12 +78,13 @@ UPDATE totp SET secret = item.sealed
  WHERE totp.subject_id = item.id AND secret = item.stored
 """
 SUBJECTS: Final = """
-SELECT id, subject AS stored FROM identity
+SELECT id, subject AS stored, program_id, provider FROM identity
  WHERE id > $1 AND substr(subject, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
 """
 SET_SUBJECTS: Final = """
-UPDATE identity SET subject = item.sealed
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+UPDATE identity SET subject = item.sealed, subject_hash = item.hash
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
+       AS item (id, stored, sealed, hash)
  WHERE identity.id = item.id AND subject = item.stored
 """
 MAILS: Final = """
@@ -87,13 +104,6 @@ SET_REFRESH_TOKENS: Final = """
 UPDATE identity SET refresh_token = item.sealed
   FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
  WHERE identity.id = item.id AND refresh_token = item.stored
-"""
-
-# What is found by a keyed hash, which does not name its key.
-HASHED: Final = """
-SELECT (SELECT count(*) FROM member_contact) + (SELECT count(*) FROM operator)
-     + (SELECT count(*) FROM identity) + (SELECT count(*) FROM push_subscription)
-     + (SELECT count(*) FROM kyc) + (SELECT count(*) FROM payout_method)
 """
 
 PROFILES: Final = """
@@ -138,8 +148,9 @@ SELECT id, address AS stored FROM push_subscription
  WHERE id > $1 AND substr(address, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
 """
 SET_DEVICES: Final = """
-UPDATE push_subscription SET address = item.sealed
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+UPDATE push_subscription SET address = item.sealed, hash = item.hash
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
+       AS item (id, stored, sealed, hash)
  WHERE push_subscription.id = item.id AND address = item.stored
 """
 VARIABLES: Final = """
@@ -153,14 +164,15 @@ UPDATE notification SET variables = item.sealed
 """
 
 CONTACTS: Final = """
-SELECT member_id || ' ' || channel AS id, member_id AS sealed_for, sealed AS stored
+SELECT member_id || ' ' || channel AS id, member_id AS sealed_for, sealed AS stored, channel
   FROM member_contact
  WHERE member_id || ' ' || channel > $1 AND substr(sealed, 1, octet_length($2::bytea)) <> $2
  ORDER BY member_id || ' ' || channel LIMIT $3
 """
 SET_CONTACTS: Final = """
-UPDATE member_contact SET sealed = item.sealed
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+UPDATE member_contact SET sealed = item.sealed, hash = item.hash
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
+       AS item (id, stored, sealed, hash)
  WHERE member_id || ' ' || channel = item.id AND member_contact.sealed = item.stored
 """
 EMAILS: Final = """
@@ -168,8 +180,9 @@ SELECT id, email AS stored FROM operator
  WHERE id > $1 AND substr(email, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
 """
 SET_EMAILS: Final = """
-UPDATE operator SET email = item.sealed
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+UPDATE operator SET email = item.sealed, email_hash = item.hash
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
+       AS item (id, stored, sealed, hash)
  WHERE operator.id = item.id AND email = item.stored
 """
 NAMES: Final = """
@@ -187,8 +200,9 @@ SELECT member_id AS id, document AS stored FROM kyc
  ORDER BY member_id LIMIT $3
 """
 SET_DOCUMENTS: Final = """
-UPDATE kyc SET document = item.sealed
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+UPDATE kyc SET document = item.sealed, document_hash = item.hash
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
+       AS item (id, stored, sealed, hash)
  WHERE kyc.member_id = item.id AND document = item.stored
 """
 DETAILS: Final = """
@@ -196,8 +210,9 @@ SELECT id, details AS stored FROM payout_method
  WHERE id > $1 AND substr(details, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
 """
 SET_DETAILS: Final = """
-UPDATE payout_method SET details = item.sealed
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+UPDATE payout_method SET details = item.sealed, details_hash = item.hash
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
+       AS item (id, stored, sealed, hash)
  WHERE payout_method.id = item.id AND details = item.stored
 """
 CREDENTIALS: Final = """
@@ -219,68 +234,74 @@ UPDATE withdrawal SET destination = item.sealed
  WHERE withdrawal.id = item.id AND destination = item.stored
 """
 
-PLAIN: Final = """
-SELECT (SELECT count(*) FROM member WHERE name IS NOT NULL OR attributes <> '{}')
-     + (SELECT count(*) FROM webhook_endpoint
-         WHERE secret IS NOT NULL OR previous_secret IS NOT NULL)
-"""
-PLAIN_MEMBERS: Final = """
-SELECT id, name, attributes, profile FROM member
- WHERE id > $1 AND (name IS NOT NULL OR attributes <> '{}') ORDER BY id LIMIT $2
-"""
-SEAL_MEMBERS: Final = """
-UPDATE member SET profile = item.sealed, name = NULL, attributes = '{}'
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
-       AS item (id, name, attributes, stored, sealed)
- WHERE member.id = item.id AND member.name IS NOT DISTINCT FROM item.name
-   AND member.attributes = item.attributes::jsonb
-   AND member.profile IS NOT DISTINCT FROM item.stored
-"""
-PLAIN_SECRETS: Final = """
-SELECT id, secret, previous_secret FROM webhook_endpoint
- WHERE id > $1 AND (secret IS NOT NULL OR previous_secret IS NOT NULL) ORDER BY id LIMIT $2
-"""
-SEAL_SECRETS: Final = """
-UPDATE webhook_endpoint
-   SET sealed_secret = coalesce(sealed_secret, item.secret), secret = NULL,
-       sealed_previous_secret = coalesce(sealed_previous_secret, item.previous_secret),
-       previous_secret = NULL
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
-       AS item (id, plain_secret, plain_previous_secret, secret, previous_secret)
- WHERE webhook_endpoint.id = item.id
-   AND webhook_endpoint.secret IS NOT DISTINCT FROM item.plain_secret
-   AND webhook_endpoint.previous_secret IS NOT DISTINCT FROM item.plain_previous_secret
-"""
+Rehash = Callable[[KeyRing, asyncpg.Record, str], bytes]
 
 
 class Column(NamedTuple):
     """A sealed column: `name` is what its values are sealed for, `stale` finds those that are not
-    under a key, `replace` puts others in their place."""
+    under a key, `replace` puts others in their place; `rehash` makes the hash that a value is found
+    by, of a row and the opened value. Hash and value are always under the same key.
+    """
 
     name: str
     stale: str
     replace: str
+    rehash: Rehash | None = None
+
+
+def _contact_hash(ring: KeyRing, row: asyncpg.Record, address: str) -> bytes:
+    return contacts.stored_hash(ring, Contact(row["channel"], address))
+
+
+def _subject_hash(ring: KeyRing, row: asyncpg.Record, subject: str) -> bytes:
+    return identities.stored_hash(ring, row["program_id"], row["provider"], subject)
+
+
+def _email_hash(ring: KeyRing, _row: asyncpg.Record, address: str) -> bytes:
+    return operators.stored_hash(ring, address)
+
+
+def _device_hash(ring: KeyRing, _row: asyncpg.Record, address: str) -> bytes:
+    return push_subscriptions.stored_hash(ring, address)
+
+
+def _document_hash(ring: KeyRing, _row: asyncpg.Record, text: str) -> bytes:
+    return kyc.stored_hash(ring, msgspec.json.decode(text, type=Document))
+
+
+def _details_hash(ring: KeyRing, _row: asyncpg.Record, text: str) -> bytes:
+    return payout_methods.stored_hash(ring, msgspec.json.decode(text, type=Details))
 
 
 COLUMNS: Final = (
     Column("member.profile", PROFILES, SET_PROFILES),
     Column("webhook_endpoint.secret", SECRETS, SET_SECRETS),
     Column("webhook_endpoint.secret", PREVIOUS_SECRETS, SET_PREVIOUS_SECRETS),
-    Column("member_contact.sealed", CONTACTS, SET_CONTACTS),
+    Column("member_contact.sealed", CONTACTS, SET_CONTACTS, _contact_hash),
     Column("totp.secret", TOTP_SECRETS, SET_TOTP_SECRETS),
-    Column("identity.subject", SUBJECTS, SET_SUBJECTS),
+    Column("identity.subject", SUBJECTS, SET_SUBJECTS, _subject_hash),
     Column("identity.mail", MAILS, SET_MAILS),
     Column("identity.refresh_token", REFRESH_TOKENS, SET_REFRESH_TOKENS),
-    Column("push_subscription.address", DEVICES, SET_DEVICES),
-    Column("operator.email", EMAILS, SET_EMAILS),
+    Column("push_subscription.address", DEVICES, SET_DEVICES, _device_hash),
+    Column("operator.email", EMAILS, SET_EMAILS, _email_hash),
     Column("operator.name", NAMES, SET_NAMES),
     Column("notification.address", ADDRESSES, SET_ADDRESSES),
     Column("notification.variables", VARIABLES, SET_VARIABLES),
-    Column("kyc.document", DOCUMENTS, SET_DOCUMENTS),
-    Column("payout_method.details", DETAILS, SET_DETAILS),
+    Column("kyc.document", DOCUMENTS, SET_DOCUMENTS, _document_hash),
+    Column("payout_method.details", DETAILS, SET_DETAILS, _details_hash),
     Column("withdrawal.destination", DESTINATIONS, SET_DESTINATIONS),
     Column("network.credentials", CREDENTIALS, SET_CREDENTIALS),
 )
+
+
+class Position(NamedTuple):
+    """How far a pass has come: the column, and the last id in it."""
+
+    part: int = 0
+    after: str = ""
+
+
+BEGIN: Final = Position()
 
 
 class Use(NamedTuple):
@@ -293,19 +314,13 @@ class Use(NamedTuple):
 
 async def used(db: Db) -> list[Use]:
     """Which keys the stored values need."""
-    return [Use(*row) for row in await db.fetch(USED)]
-
-
-async def hashed(db: Db, ring: KeyRing) -> Use:
-    """How many values are found by their hash, and the key that makes the hashes."""
-    place = "the hashes of contacts, documents and payout methods"
-    return Use(place, fields.hash_key(ring), await db.fetchval(HASHED))
+    return [Use(*row) for row in await db.fetch(USED, timeout=TIMEOUT_S)]
 
 
 async def stale(db: Db, ring: KeyRing) -> int:
     """How many values `run` has to bring under the active key."""
     resealed = {column.name for column in COLUMNS}
-    return int(await db.fetchval(PLAIN)) + sum(
+    return await plain.left(db) + sum(
         use.how_many
         for use in await used(db)
         if use.key != ring.active_field and use.place in resealed
@@ -315,73 +330,53 @@ async def stale(db: Db, ring: KeyRing) -> int:
 async def run(db: Db, ring: KeyRing, progress: Callable[[int], object]) -> int:
     """Seal what is plain, reseal what is under another key than the active one; how many were.
 
-    `progress` is told after each portion. Conflict before the post phase of the migration; BadField
-    for a value that no key of the ring opens, which leaves the portions before it done.
+    `progress` is told after each portion. Raises as `portion`; the portions before are done.
+    """
+    done = 0
+    at: Position | None = BEGIN
+    while at is not None:
+        at, how_many = await portion(db, ring, at)
+        done += how_many
+        if how_many:
+            progress(done)
+    return done
+
+
+async def portion(db: Db, ring: KeyRing, at: Position) -> tuple[Position | None, int]:
+    """Do a portion of what is to be done from a position on: where to go on, None at the end, and
+    how many values it was.
+
+    Conflict before the post phase of the migration; BadField for a value that no key of the ring
+    opens.
     """
     if not await sealing.is_sealing(db):
         raise errors.Conflict(
             "the old code may still run: first `stampgate migrate --phase post`, then this"
         )
-    done = 0
-    for portions in (_seal_members, _seal_secrets):
-        after = ""
-        while found := await portions(db, ring, after):
-            after, done = found[-1], done + len(found)
-            progress(done)
-    for column in COLUMNS:
-        after = ""
-        while found := await _reseal(db, ring, column, after):
-            after, done = found[-1], done + len(found)
-            progress(done)
-    return done
+    found = await _PARTS[at.part](db, ring, at.after)
+    if found:
+        return Position(at.part, found[-1]), len(found)
+    return (Position(at.part + 1) if at.part + 1 < len(_PARTS) else None), 0
 
 
-async def _reseal(db: Db, ring: KeyRing, column: Column, after: str) -> list[str]:
-    rows = await db.fetch(column.stale, after, fields.prefix(ring), PORTION)
-    sealed = []
+async def _reseal(column: Column, db: Db, ring: KeyRing, after: str) -> list[str]:
+    rows = await db.fetch(column.stale, after, fields.prefix(ring), PORTION, timeout=TIMEOUT_S)
+    sealed, hashes = [], []
     for row in rows:
         sealed_for = row.get("sealed_for", row["id"])
         text = sealing.unseal(ring, row["stored"], column.name, sealed_for)
         sealed.append(sealing.seal(ring, text, column.name, sealed_for))
+        if column.rehash is not None:
+            hashes.append(column.rehash(ring, row, text))
     found = [row["id"] for row in rows]
     if found:
-        await db.execute(column.replace, found, [row["stored"] for row in rows], sealed)
+        more = [hashes] if hashes else []
+        await db.execute(column.replace, found, [row["stored"] for row in rows], sealed, *more)
     return found
 
 
-async def _seal_members(db: Db, ring: KeyRing, after: str) -> list[str]:
-    rows = await db.fetch(PLAIN_MEMBERS, after, PORTION)
-    found = [row["id"] for row in rows]
-    if found:
-        await db.execute(
-            SEAL_MEMBERS,
-            found,
-            [row["name"] for row in rows],
-            [row["attributes"] for row in rows],
-            [row["profile"] for row in rows],
-            # What was sealed while both were written is as new as the plain form.
-            [
-                row["profile"]
-                or members.sealed(
-                    ring, row["id"], row["name"], msgspec.json.decode(row["attributes"])
-                )
-                for row in rows
-            ],
-        )
-    return found
-
-
-async def _seal_secrets(db: Db, ring: KeyRing, after: str) -> list[str]:
-    rows = await db.fetch(PLAIN_SECRETS, after, PORTION)
-    found = [row["id"] for row in rows]
-    plain = [[row[name] for row in rows] for name in ("secret", "previous_secret")]
-    sealed = [
-        [
-            text and webhooks.sealed_secret(ring, endpoint_id, text)
-            for endpoint_id, text in zip(found, texts, strict=True)
-        ]
-        for texts in plain
-    ]
-    if found:
-        await db.execute(SEAL_SECRETS, found, *plain, *sealed)
-    return found
+_Part = Callable[[Db, KeyRing, str], Awaitable[list[str]]]
+_PARTS: Final[tuple[_Part, ...]] = (
+    *(plain.seal_members, plain.seal_secrets),
+    *(partial(_reseal, column) for column in COLUMNS),
+)

@@ -632,6 +632,7 @@ CREATE TABLE public.member_export (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
     expires_at timestamp with time zone,
+    language text DEFAULT 'en'::text NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT member_export_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'expired'::text, 'canceled'::text])))
 );
 
@@ -848,6 +849,7 @@ CREATE TABLE public.operator (
     state text DEFAULT 'active'::text NOT NULL COLLATE pg_catalog."C",
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    language text DEFAULT 'en'::text NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT operator_admin_has_no_program CHECK (((role = 'admin'::text) = (program_id IS NULL))),
     CONSTRAINT operator_role_is_known CHECK ((role = ANY (ARRAY['staff'::text, 'owner'::text, 'admin'::text]))),
     CONSTRAINT operator_state_is_known CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text])))
@@ -1490,6 +1492,8 @@ CREATE INDEX notification_by_program ON public.notification USING btree (program
 CREATE INDEX notification_by_recipient ON public.notification USING btree (recipient_id);
 
 CREATE INDEX notification_by_reference ON public.notification USING btree (provider, provider_reference) WHERE (provider_reference IS NOT NULL);
+
+CREATE INDEX notification_tests ON public.notification USING btree (program_id, created_at) WHERE (recipient_kind = 'test'::text);
 
 CREATE INDEX offer_by_category ON public.offer USING gin (category_ids);
 

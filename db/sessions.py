@@ -14,6 +14,7 @@ import msgspec
 from core import errors, tokens
 from core.roles import Role
 from core.sessions import ADMIN_IDLE_S, Refresh
+from core.settings import Settings
 from db.pg import Db
 
 # Locked, so that whoever suspends or deletes the person finds this session and ends it.
@@ -42,15 +43,17 @@ RETURNING id, program_id, subject_id, role, has_second_factor
 ROTATE = """
 UPDATE session
    SET refresh_hash = $4, last_used_at = now(), address = $7,
-       expires_at = now() + make_interval(
-           secs => CASE role WHEN 'admin' THEN $6::integer ELSE $5::integer END)
- WHERE id = $1 AND family_hash = $2 AND refresh_hash = $3
-   AND revoked_at IS NULL AND expires_at > now()
+       expires_at = least(
+           created_at + make_interval(secs => $8),
+           now() + make_interval(
+               secs => CASE role WHEN 'admin' THEN $6::integer ELSE $5::integer END))
+ WHERE id = $1 AND family_hash = $2 AND refresh_hash = $3 AND revoked_at IS NULL
+   AND expires_at > now() AND created_at > now() - make_interval(secs => $8)
 RETURNING id, program_id, subject_id, role, has_second_factor
 """
 WHY_NOT = """
 SELECT id, program_id, subject_id, role, has_second_factor, revoked_at IS NOT NULL AS is_revoked,
-       expires_at <= now() AS is_expired
+       created_at <= now() - make_interval(secs => $3) AS is_old, expires_at <= now() AS is_expired
   FROM session WHERE id = $1 AND family_hash = $2
 """
 # What a session had voids with it: the tokens that were issued for it, until the last has expired.
@@ -85,10 +88,11 @@ DELETE FROM session WHERE expires_at < now() - make_interval(secs => $1)
 
 
 class Lifetimes(msgspec.Struct, frozen=True):
-    """How long access and refresh tokens are good for, in seconds."""
+    """How long access and refresh tokens are good for, and a session at most, in seconds."""
 
     access_s: int
     refresh_s: int
+    session_s: int
 
     @property
     def admin_refresh_s(self) -> int:
@@ -99,6 +103,11 @@ class Lifetimes(msgspec.Struct, frozen=True):
     def void_s(self) -> int:
         """How long a revocation matters: until the last access token has expired everywhere."""
         return self.access_s + 2 * tokens.LEEWAY_S
+
+
+def lifetimes(settings: Settings) -> Lifetimes:
+    """Those of the settings."""
+    return Lifetimes(settings.access_ttl_s, settings.refresh_ttl_s, settings.session_max_s)
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,7 +161,7 @@ async def open(db: Db, opening: Opening, lifetimes: Lifetimes) -> Session:  # no
         opening.refresh.secret_hash,
         opening.user_agent,
         opening.address,
-        lifetimes.refresh_s,
+        min(lifetimes.refresh_s, lifetimes.session_s),
         *(() if opening.is_member else (lifetimes.admin_refresh_s,)),
     )
     if row is None:
@@ -166,7 +175,8 @@ async def rotate(
     """Take a refresh token and put `following` in its place; of two that come with the same one,
     one succeeds. Reused when it had been used before: the caller revokes, in this transaction.
 
-    Raises TokenInvalid, TokenExpired, and TokenRevoked for a session that has ended already.
+    Raises TokenInvalid, TokenExpired, SessionTooOld, and TokenRevoked for a session that has ended
+    already.
     """
     row = await db.fetchrow(
         ROTATE,
@@ -177,15 +187,18 @@ async def rotate(
         lifetimes.refresh_s,
         lifetimes.admin_refresh_s,
         address,
+        lifetimes.session_s,
     )
     if row is not None:
         return Session(**row)
-    row = await db.fetchrow(WHY_NOT, used.session_id, used.family_hash)
+    row = await db.fetchrow(WHY_NOT, used.session_id, used.family_hash, lifetimes.session_s)
     if row is None:
         raise errors.TokenInvalid("The refresh token is not one of ours.")
-    *facts, is_revoked, is_expired = row
+    *facts, is_revoked, is_old, is_expired = row
     if is_revoked:
         raise errors.TokenRevoked
+    if is_old:
+        raise errors.SessionTooOld
     if is_expired:
         raise errors.TokenExpired("The refresh token has expired; sign in again.")
     return Reused(Session(*facts))

@@ -25,7 +25,7 @@ from core.storage import DOWNLOADS, Storage
 from db import clicks, pg, points, redis, sessions
 from gateway import providers
 from gateway.auth import Caller
-from gateway.bearers import Bearers, Ring
+from gateway.bearers import Bearers
 from gateway.catalogue import Catalogue
 from gateway.credentials import Credentials
 from gateway.hashing import Hashing
@@ -37,6 +37,7 @@ from gateway.revocations import Revocations
 from gateway.rules import Rules
 from web import outbound, problem, proxies, routing, server, storage
 from web import providers as set_up
+from web.keyfile import KeyFile
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class App:
     def __init__(
         self,
         settings: Settings,
-        ring: Ring,
+        ring: KeyFile,
         social: dict[str, SocialProvider],
         payouts: dict[str, PayoutProvider],
         pool: pg.Pool,
@@ -68,7 +69,7 @@ class App:
         self.settings: Final = settings
         self.revocations: Final = Revocations(connection, pool)
         self.verifier: Final = Bearers(ring, self.revocations)
-        self.lifetimes: Final = sessions.Lifetimes(settings.access_ttl_s, settings.refresh_ttl_s)
+        self.lifetimes: Final = sessions.lifetimes(settings)
         self.hashing: Final = Hashing(settings.gateway_processes, settings.hashing_pending_max)
         self.pool: Final = pool
         self.redis: Final = connection
@@ -106,14 +107,16 @@ class App:
     @classmethod
     async def open(cls, settings: Settings) -> Self:
         """Read key ring and providers and connect; returns also when the servers are away."""
-        ring, social = Ring(Path(settings.keyring_file)), providers.social(settings)
+        ring, social = KeyFile(Path(settings.keyring_file)), providers.social(settings)
         connection = await redis.Connection.open(
             settings.redis_url,
             deadline_s=settings.award_deadline_ms / 1000,
             max_pending=settings.award_pending_max,
             max_pending_bytes=settings.award_pending_bytes_max,
         )
-        files = await storage.open(settings.storage_place, ring.current, served_at=DOWNLOADS)
+        files = await storage.open(
+            settings.storage_place, lambda: ring.current, served_at=DOWNLOADS
+        )
         payouts, pool = set_up.payouts(settings), await pg.open_pool(settings)
         self = cls(settings, ring, social, payouts, pool, connection, files)
         self.credentials.start()

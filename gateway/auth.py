@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from multidict import MultiMapping
 
-from core import errors, ids, tokens
+from core import errors, ids, roles, tokens
 from core.tokens import Principal
 from web import proxies
 
@@ -77,6 +77,15 @@ def check_staff(caller: Caller, scope: str, address: str, networks: Networks) ->
         raise errors.AddressNotAllowed
     if caller.role == "admin" and not caller.has_second_factor and "self" not in scope.split():
         raise errors.SecondFactorRequired
+
+
+def check_power(caller: Caller, role: roles.Role) -> None:
+    """ScopeNotYours when an app would make, change or remove somebody of this role, who may do more
+    than the app itself.
+    """
+    wanted = roles.SCOPES_OF[role] - {*tokens.OWN}
+    if caller.role == "app" and not all(map(caller.may, wanted)):
+        raise errors.ScopeNotYours
 
 
 def _may(scopes: frozenset[str], role: str, scope: str, *, is_platform: bool) -> bool:

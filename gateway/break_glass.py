@@ -138,7 +138,7 @@ async def _tell_owners(call: Call, db: Db, glass: Glass, minutes: int) -> None:
             channel="email",
             address=owner.email,
             template="break_glass",
-            language="en",
+            language=owner.language,
             variables={
                 "operator": glass.operator_id,
                 "reason": glass.reason,

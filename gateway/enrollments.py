@@ -6,7 +6,7 @@ A contact that is brought along is not verified; signing in with a code that was
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -17,9 +17,12 @@ from db import contacts as stored
 from db import credentials
 from db.members import NewMember
 from db.pg import Db
-from gateway.app import App
+from gateway.app import App, Call
 
 T = TypeVar("T")
+
+#: The scope of how others sign in.
+SECURITY: Final = "security:write"
 
 
 class Enrollment(NewMember, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,12 +42,16 @@ class Draft(msgspec.Struct, frozen=True):
     contacts: list[Contact]
 
 
-def draft(app: App, new: Enrollment) -> Draft:
-    """A draft with an id; InvalidRequest."""
+def draft(call: Call, new: Enrollment) -> Draft:
+    """A draft with an id; InvalidRequest. InsufficientScope for a password from somebody who does
+    not see to how members sign in: who knows it could get in when the contact's owner has come.
+    """
     found = contacts.given(new.email, new.phone)
     if new.password_hash is not None and not found:
         raise errors.InvalidRequest("Nobody signs in with a password without a contact.")
-    return Draft(app.new_id("member"), new, found)
+    if new.password_hash is not None and not call.principal.may(SECURITY):
+        raise errors.InsufficientScope(f"A password takes the scope {SECURITY}.")
+    return Draft(call.app.new_id("member"), new, found)
 
 
 async def refuse_taken(

@@ -57,7 +57,6 @@ async def sign_in_failed(app: App, account_hash: bytes, address: str) -> None:
     """Count a wrong password or code; Unavailable when it cannot be counted, and then the client
     must not be told that it was wrong.
     """
-    metrics.sign_ins_failed.inc()
     await _tried_closed(app, "fail", _account_key(account_hash))
     await _tried_closed(app, "fail", _address_key(app, address))
 

@@ -83,6 +83,7 @@ async def _sign_in(call: Call, known: Known, account_hash: bytes, password: str)
         async with limits.attempt(call.app, account_hash, signin.client(call), refused):
             grant = await _grant(call, known, password)
     except refused:
+        signin.count("password", "refused")
         # Also of an account that there is not: a refusal takes the same time for all.
         async with call.app.transaction() as db:
             subject_id = known.subject_id or ""
@@ -114,9 +115,8 @@ async def proved(call: Call, known: Known, password: str) -> str | None:
         if known.password_hash is None or not passwords.is_dated(known.password_hash):
             return None
         return await hashing.hashed(password)
-    except errors.StampgateError as error:
-        is_refused = isinstance(error, errors.SignInRefused)
-        signin.count("password", "refused" if is_refused else "busy")
+    except errors.OverCapacity:
+        signin.count("password", "busy")
         raise
 
 
@@ -130,8 +130,12 @@ async def change_password(call: Call) -> web.Response:
     if known is None:
         raise errors.SignInRefused("There is no password yet; set one with a code.")
     account, refused = caller.subject.encode(), errors.SignInRefused
-    async with limits.attempt(app, account, signin.client(call), refused):
-        await proved(call, known, change.current_password)
+    try:
+        async with limits.attempt(app, account, signin.client(call), refused):
+            await proved(call, known, change.current_password)
+    except refused:
+        signin.count("password", "refused")
+        raise
     new_hash = await app.hashing.hashed(change.new_password)
     async with app.transaction() as db:
         if not await credentials.change(db, known, new_hash):

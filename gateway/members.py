@@ -42,7 +42,7 @@ _patch = msgspec.json.Decoder(MemberPatch)
 async def create(call: Call) -> web.Response:
     """Store a member and open the account: both, or neither."""
     body = await read(call)
-    draft = enrollments.draft(call.app, problem.decode(_new, body))
+    draft = enrollments.draft(call, problem.decode(_new, body))
     program_id = call.principal.program_id
 
     async def work(db: Db) -> Member:
@@ -70,7 +70,7 @@ async def create_many(call: Call) -> web.Response:
     """Store up to 1,000 members; the answers stand in the order of the items."""
     body = await read(call)
     program_id = call.principal.program_id
-    decoded = bulk.drafts(body, _new, lambda new: enrollments.draft(call.app, new))
+    decoded = bulk.drafts(body, _new, lambda new: enrollments.draft(call, new))
 
     async def work(db: Db) -> bulk.Answers[Member]:
         drafts = await enrollments.refuse_taken(db, call.app, program_id, decoded)

@@ -17,7 +17,7 @@ from core.codes import Code
 from db import members, mfa, operators, programs
 from db.mfa import Status
 from db.pg import Db
-from gateway import auditing, notices, signin
+from gateway import auditing, auth, notices, signin
 from gateway.app import Call, read_as
 from gateway.sessions import OWN
 from gateway.signin import Grant, Subject
@@ -152,7 +152,7 @@ async def renew_recovery_codes(call: Call) -> web.Response:
     made: list[str] = []
     async with app.transaction() as db:
         if await mfa.check(db, app.ring, subject_id, code, app.now_ms()):
-            made = await mfa.renew_recovery_codes(db, app.ring, subject_id)
+            made = await mfa.renew_recovery_codes(db, subject_id)
             await auditing.record(
                 call, db, "recovery_codes.renew", subject_id, program_id=signin.own_program(call)
             )
@@ -177,7 +177,8 @@ async def take_from_operator(call: Call) -> web.Response:
     if operator_id == call.principal.subject:
         raise errors.Conflict("One's own app is taken away with one of its codes.")
     async with call.app.transaction() as db:
-        await operators.get(db, call.app.ring, program_id, operator_id)
+        operator = await operators.get(db, call.app.ring, program_id, operator_id)
+        auth.check_power(call.principal, operator.role)
         await _take(call, db, operator_id, program_id)
     return web.Response(status=204)
 
@@ -279,7 +280,7 @@ ROUTES: tuple[Route, ...] = (
         handler=take_from_member,
         name="reset_member_totp",
         summary="Let a member who has lost app and recovery codes sign in without them",
-        scope="members:write",
+        scope="security:write",
         status=204,
         errors=(errors.MemberNotFound,),
     ),
@@ -291,6 +292,6 @@ ROUTES: tuple[Route, ...] = (
         summary="Let an operator who has lost app and recovery codes sign in without them",
         scope="operators:write",
         status=204,
-        errors=(errors.OperatorNotFound, errors.Conflict),
+        errors=(errors.OperatorNotFound, errors.Conflict, errors.ScopeNotYours),
     ),
 )

@@ -13,21 +13,23 @@ from typing import Annotated, Final, Literal
 import msgspec
 from aiohttp import web
 
-from core import contacts, errors, passwords, tokens
+from core import contacts, errors, passwords, templates
 from core.contacts import Email
 from core.links import Line
-from core.roles import SCOPES_OF
 from db import codes, credentials, mfa, notifications, operators, sessions
 from db.notifications import New
 from db.operators import Operator, OperatorRole, State
 from db.pg import Db
-from gateway import answers, auditing, lists, patches, signin
+from gateway import answers, auditing, auth, lists, patches, signin
 from gateway.app import Call, read, read_as
 from gateway.signin import SignIn, Subject
 from web import problem
 from web.routing import Route
 
 CODE_BYTES: Final = 24
+
+#: In which mails are written to an operator.
+Language = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}$(?!\n)")]
 
 
 class NewOperator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +38,7 @@ class NewOperator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     email: Email
     name: Annotated[Line, msgspec.Meta(min_length=1)]
     role: OperatorRole
-    language: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}$(?!\n)")] = "en"
+    language: Language = templates.DEFAULT_LANGUAGE
 
 
 class Employment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +47,7 @@ class Employment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[Line, msgspec.Meta(min_length=1)]
     role: Literal["staff", "owner"]
     state: State
+    language: Language
 
 
 class Accept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,9 +73,10 @@ async def create(call: Call) -> web.Response:
     program_id, email = call.principal.named_program, contacts.email(new.email)
     if (new.role == "admin") != (program_id is None):
         raise errors.InvalidRequest("Admins belong to the platform, staff and owners to a program.")
-    _check_grant(call, new.role)
+    auth.check_power(call.principal, new.role)
 
     async def work(db: Db) -> Operator:
+        await _check_admin(call, db)
         added = await operators.add(
             db,
             call.app.ring,
@@ -81,8 +85,9 @@ async def create(call: Call) -> web.Response:
             role=new.role,
             email=email,
             name=new.name,
+            language=new.language,
         )
-        await _invite(call, db, added, new.language)
+        await _invite(call, db, added)
         after = {"role": added.role, "state": added.state}
         await auditing.record(call, db, "operator.create", added.id, None, after)
         return added
@@ -93,15 +98,15 @@ async def create(call: Call) -> web.Response:
 async def invite_again(call: Call) -> web.Response:
     """Send another invitation to somebody without a password; the one before is void."""
     async with call.app.transaction() as db:
-        operator = await _get(call, db)
+        operator = await _get_weaker(call, db)
         if operator.has_password:
             raise errors.Conflict("The operator has a password already.")
-        await _invite(call, db, operator, "en")
+        await _invite(call, db, operator)
         await auditing.record(call, db, "operator.invite", operator.id)
     return web.Response(status=204)
 
 
-async def _invite(call: Call, db: Db, operator: Operator, language: str) -> None:
+async def _invite(call: Call, db: Db, operator: Operator) -> None:
     code, ttl_s = secrets.token_urlsafe(CODE_BYTES), call.app.settings.invitation_ttl_s
     await operators.invite(db, operator.id, _hash(code), ttl_s)
     new = New(
@@ -111,7 +116,7 @@ async def _invite(call: Call, db: Db, operator: Operator, language: str) -> None
         channel="email",
         address=operator.email,
         template="invite_operator",
-        language=language,
+        language=operator.language,
         variables={"code": code, "hours": ttl_s // 3600},
         dedupe_key=f"invitation:{_hash(code).hex()}",
         expires_at_ms=call.app.now_ms() + ttl_s * 1000,
@@ -152,18 +157,20 @@ async def get(call: Call) -> web.Response:
 
 
 async def change(call: Call) -> web.Response:
-    """Change name, role or state. Whoever is suspended or has another role signs in anew."""
+    """Change the given fields. Whoever is suspended or has another role signs in anew."""
     wanted = patches.changes(await read_as(call, _patch))
     app, program_id = call.app, call.principal.named_program
     operator_id, ended = call.params["operator_id"], list[str]()
-    if operator_id == call.principal.subject and wanted.keys() - {"name"}:
+    if operator_id == call.principal.subject and wanted.keys() - {"name", "language"}:
         raise errors.Conflict("Nobody changes their own role or state.")
     if program_id is None and "role" in wanted:
         raise errors.InvalidRequest("Admins belong to the platform, staff and owners to a program.")
     if "role" in wanted:
-        _check_grant(call, wanted["role"])
+        auth.check_power(call.principal, wanted["role"])
     async with app.transaction() as db:
-        before = await _get(call, db)
+        before = await _get_weaker(call, db)
+        if wanted.get("role", before.role) != before.role:
+            await _check_admin(call, db)
         changed = await operators.change(db, app.ring, program_id, operator_id, wanted)
         if (before.role, before.state) != (changed.role, changed.state):
             ended = await sessions.revoke_all(db, operator_id, app.lifetimes)
@@ -180,6 +187,7 @@ async def delete(call: Call) -> web.Response:
     if operator_id == call.principal.subject:
         raise errors.Conflict("Nobody deletes themselves.")
     async with app.transaction() as db:
+        await _get_weaker(call, db)
         await operators.delete(db, call.principal.named_program, operator_id)
         await credentials.delete(db, operator_id)
         await mfa.disable(db, operator_id)
@@ -195,15 +203,26 @@ async def _get(call: Call, db: Db) -> Operator:
     return await operators.get(db, call.app.ring, program_id, call.params["operator_id"])
 
 
-def _check_grant(call: Call, role: OperatorRole) -> None:
-    """ScopeNotYours when an app would make somebody who may do more than the app itself."""
+async def _get_weaker(call: Call, db: Db) -> Operator:
+    """The operator; ScopeNotYours when an app asks who may do less itself."""
+    operator = await _get(call, db)
+    auth.check_power(call.principal, operator.role)
+    return operator
+
+
+async def _check_admin(call: Call, db: Db) -> None:
+    """Forbidden when an admin would let somebody into a program that has an owner to do so: that
+    would be a way in without breaking the glass.
+    """
     caller = call.principal
-    if caller.role == "app" and not all(map(caller.may, SCOPES_OF[role] - {*tokens.OWN})):
-        raise errors.ScopeNotYours
+    if caller.role != "admin" or caller.named_program is None:
+        return
+    if await operators.has_owner(db, caller.named_program):
+        raise errors.Forbidden("The program has an owner, who lets people in.")
 
 
 def _shown(operator: Operator) -> dict[str, object]:
-    return {"role": operator.role, "state": operator.state}
+    return {"role": operator.role, "state": operator.state, "language": operator.language}
 
 
 def _hash(code: str) -> bytes:
@@ -221,7 +240,10 @@ ROUTES: tuple[Route, ...] = (
         body=NewOperator,
         reply=Operator,
         status=201,
-        errors=(errors.ContactTaken, errors.ProgramNotFound, errors.ScopeNotYours),
+        errors=(
+            *(errors.ContactTaken, errors.ProgramNotFound, errors.ScopeNotYours),
+            errors.Forbidden,
+        ),
         is_idempotent=True,
         is_key_optional=True,
     ),
@@ -250,13 +272,13 @@ ROUTES: tuple[Route, ...] = (
         path="/v1/operators/{operator_id}",
         handler=change,
         name="change_operator",
-        summary="Change name, role or state of an operator",
+        summary="Change name, role, state or language of an operator",
         scope="operators:write",
         body=EmploymentPatch,
         reply=Operator,
         errors=(
             *(errors.OperatorNotFound, errors.LastOwner, errors.Conflict),
-            errors.ScopeNotYours,
+            *(errors.ScopeNotYours, errors.Forbidden),
         ),
         repeats="The second time nothing differs.",
     ),
@@ -268,7 +290,10 @@ ROUTES: tuple[Route, ...] = (
         summary="Delete an operator",
         scope="operators:write",
         status=204,
-        errors=(errors.OperatorNotFound, errors.LastOwner, errors.Conflict),
+        errors=(
+            *(errors.OperatorNotFound, errors.LastOwner, errors.Conflict),
+            errors.ScopeNotYours,
+        ),
         repeats="The second time there is nobody to delete.",
     ),
     Route(
@@ -279,7 +304,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Send another invitation",
         scope="operators:write",
         status=204,
-        errors=(errors.OperatorNotFound, errors.Conflict),
+        errors=(errors.OperatorNotFound, errors.Conflict, errors.ScopeNotYours),
         repeats="The invitation that was sent last is good, and no other.",
     ),
     Route(

@@ -17,7 +17,7 @@ from core.storage import DOWNLOADS
 from db import erasures, exports
 from db.erasures import Erasure
 from db.exports import Export
-from gateway import auditing, lists
+from gateway import auditing, lists, notices
 from gateway.app import Call
 from web import problem
 from web.routing import Route
@@ -69,6 +69,7 @@ async def start_export(call: Call) -> web.Response:
             member_id,
             export_id=call.app.new_id("export"),
             requested_by=call.principal.subject,
+            language=notices.language(call),
         )
         await auditing.record(call, db, "member.export", member_id, after={"export": made.id})
     return problem.reply(made, call.route.status)

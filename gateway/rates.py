@@ -115,7 +115,7 @@ class Rates:
     def hashed(self, address: str) -> str:
         """The name under which an address is counted; it cannot be tried out without the key."""
         bucket = proxies.bucket(address)
-        return fields.blind(self._ring, bucket, "rate_limit.address").hex()
+        return fields.blinds(self._ring, bucket, "rate_limit.address")[0].hex()
 
     async def close(self) -> None:
         """Give back what is leased."""

@@ -109,6 +109,7 @@ ROUTES: tuple[Route, ...] = (
         errors=(
             errors.TokenInvalid,
             errors.TokenExpired,
+            errors.SessionTooOld,
             errors.TokenRevoked,
             errors.Unavailable,
             errors.OutcomeUnknown,

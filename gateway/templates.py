@@ -114,6 +114,7 @@ async def test_send(call: Call) -> web.Response:
 
     async def work(db: Db) -> Queued:
         _shown(key, await stored.find(db, program_id, *key))
+        await notifications.check_tests(db, program_id)
         new = notifications.New(
             program_id=program_id,
             recipient_kind="test",

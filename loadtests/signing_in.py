@@ -25,7 +25,7 @@ from db import contacts as stored
 from db import credentials, pg, revocations
 from db.redis import Connection
 from gateway import auth
-from gateway.bearers import Bearers, Ring
+from gateway.bearers import Bearers
 from gateway.credentials import Credentials
 from gateway.revocations import Revocations
 from loadtests import cores, datasets, generator, measured, results, seed
@@ -33,6 +33,7 @@ from loadtests.effort import Effort
 from loadtests.measured import Measured
 from loadtests.results import Row, Target
 from loadtests.stack import HOST, BenchStack
+from web.keyfile import KeyFile
 
 SIGN_IN_TARGET: Final = Target(at_least=60)
 AWARD_TARGET: Final = Target(p99_ms_below=30.0)
@@ -133,7 +134,7 @@ async def _check_tokens(settings: Settings, effort: Effort) -> Row:
     """What each request with a known token costs: expiry, key set and revocations included."""
     connection = await Connection.open(settings.redis_url)
     pool = await pg.open_pool(settings)
-    ring = Ring(Path(settings.keyring_file))
+    ring = KeyFile(Path(settings.keyring_file))
     void = Revocations(connection, pool)
     try:
         await void.open()
@@ -168,7 +169,7 @@ def _check_round(known: Credentials, headers: CIMultiDict[str], now_s: int) -> f
     return CHECKS / (time.perf_counter() - started)
 
 
-def _staff_token(ring: Ring, now_s: int) -> str:
+def _staff_token(ring: KeyFile, now_s: int) -> str:
     return tokens.issue(
         ring.current,
         program_id=seed.new_id("program"),

@@ -12,6 +12,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 
+from web import server
+
 _STATUS_LINES: Final = {
     302: b"HTTP/1.1 302 Found\r\nLocation: ",
     303: b"HTTP/1.1 303 See Other\r\nLocation: ",
@@ -56,6 +58,9 @@ class Redirect(web.StreamResponse):
             connection = "Connection: keep-alive\r\n"
         else:
             connection = ""
+        manager = server.server_of(request)
+        if manager is not None:
+            self._head += manager.strict_transport_line
         tail = f"{connection}Date: {rfc822_formatted_time()}\r\n\r\n"
         transport.write(self._head + tail.encode("ascii"))
         await request.writer.drain()

@@ -22,7 +22,7 @@ CARRIES: Final = re.compile(
 #: Work on the whole installation, which no request asks for.
 OF_THE_INSTALLATION: Final = {
     *("db.audit_chain", "db.caps", "db.flush", "db.ledger", "db.rebuild", "db.reconcile"),
-    *("db.recovery", "db.resealing", "db.retention"),
+    *("db.plain", "db.recovery", "db.resealing", "db.retention"),
 }
 #: A person's own things, found by the person's id, which a sign-in has proved.
 OF_A_PERSON: Final = {
@@ -56,6 +56,7 @@ REASONS: Final[dict[tuple[str, str], str]] = {
     ("db.notifications", "LOAD"): "a task's, by the id that a program's own row named",
     ("db.notifications", "RECORD"): "of a row that is under way",
     ("db.operators", "FIND"): "a mail address belongs to one operator of the installation",
+    ("db.operators", "IS_TAKEN"): "a mail address belongs to one operator of the installation",
     ("db.payouts", "ADD"): "a provider's call, before it is known whose it is",
     ("db.payouts", "RESUME"): "of all programs, for the schedule",
     ("db.reports", "FIND"): "a provider's report, which names no program",

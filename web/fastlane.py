@@ -134,7 +134,7 @@ def _date_line() -> bytes:
 class FastLane(server.Protocol):
     """A connection whose plain hot requests are answered without aiohttp. Subclasses `take`."""
 
-    __slots__ = ("_answered", "_handed", "_held", "_is_busy", "_whole", "peer")
+    __slots__ = ("_always", "_answered", "_handed", "_held", "_is_busy", "_whole", "peer")
 
     def __init__(self, manager: web.Server, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -146,6 +146,7 @@ class FastLane(server.Protocol):
         self._is_busy = False
         self._held = b""
         self._answered: asyncio.Future[None] | None = None
+        self._always = manager.strict_transport_line if isinstance(manager, server.Server) else b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client is there; `peer` is its address, as aiohttp's `request.remote`."""
@@ -188,7 +189,7 @@ class FastLane(server.Protocol):
         transport = self.transport
         if transport is not None and not transport.is_closing():
             connection = b"Connection: close\r\n" if is_last else b""
-            transport.write(b"".join((head, connection, _date_line(), body)))
+            transport.write(b"".join((head, self._always, connection, _date_line(), body)))
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)

@@ -56,7 +56,6 @@ rate_limits_unchecked = Counter(
 unusual_use = Counter(
     "stampgate_unusual_use", "Refusals that honest clients seldom meet.", ["kind"]
 )
-sign_ins_failed = Counter("stampgate_sign_ins_failed", "Sign-ins with a wrong password or code.")
 outbound_requests = Counter(
     "stampgate_outbound_requests", "Requests that we sent, by outcome.", ["purpose", "outcome"]
 )
@@ -194,6 +193,13 @@ balance_mismatches = Gauge(
 )
 rebuild_seconds = Histogram(
     "stampgate_rebuild_seconds", "Time that a partition was closed.", buckets=_SLOW
+)
+
+# What is sealed.
+stale_fields = Gauge(
+    "stampgate_stale_fields",
+    "Values that are not under the active field key yet.",
+    multiprocess_mode="livemostrecent",
 )
 
 # The audit log.

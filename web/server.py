@@ -45,6 +45,7 @@ ABLE_S_MAX: Final = 1.0
 # Net container objects made before the collector looks at the young, the middle and all of them.
 # What requests leave behind goes by reference counts alone.
 GC_THRESHOLDS: Final = (10_000, 50, 100)
+STRICT_TRANSPORT: Final = "Strict-Transport-Security"
 
 log: Final = logging.getLogger("stampgate.server")
 
@@ -63,9 +64,15 @@ class Request(web.BaseRequest):
     @property
     def keep_alive(self) -> bool:
         """Whether the connection stays open after the answer."""
-        manager = self.protocol._manager  # noqa: SLF001 - the protocol's own back reference
-        stopping = isinstance(manager, Server) and manager.is_stopping
+        server = server_of(self)
+        stopping = server is not None and server.is_stopping
         return not stopping and super().keep_alive
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        """The last step before aiohttp writes the head of an answer."""
+        server = server_of(self)
+        if server is not None and server.strict_transport:
+            response.headers[STRICT_TRANSPORT] = server.strict_transport
 
 
 class Protocol(RequestHandler):
@@ -94,11 +101,19 @@ class Server(web.Server):
     """aiohttp's low-level server with the protocol class as a parameter."""
 
     def __init__(
-        self, handler: Handler, *, protocol: type[RequestHandler] = Protocol, **options: Any
+        self,
+        handler: Handler,
+        *,
+        protocol: type[RequestHandler] = Protocol,
+        strict_transport: str = "",
+        **options: Any,
     ) -> None:
         super().__init__(handler, **options)
         self._protocol = protocol
         self.is_stopping = False
+        #: The value of STRICT_TRANSPORT on all answers, and its line for those that are bytes.
+        self.strict_transport = strict_transport
+        self.strict_transport_line = _line(strict_transport)
 
     def __call__(self) -> RequestHandler:
         """A protocol for one connection."""
@@ -115,6 +130,18 @@ class Server(web.Server):
         return Request(message, payload, protocol, writer, task, self._loop)
 
 
+def server_of(request: web.BaseRequest) -> Server | None:
+    """The server that a request came to, if it is ours."""
+    manager = request.protocol._manager  # noqa: SLF001 - the protocol's own back reference
+    return manager if isinstance(manager, Server) else None
+
+
+def _line(strict_transport: str) -> bytes:
+    return (
+        f"{STRICT_TRANSPORT}: {strict_transport}\r\n".encode("ascii") if strict_transport else b""
+    )
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a process's main coroutine on uvloop."""
     return uvloop.run(main)
@@ -127,6 +154,7 @@ def build(
     return Server(
         handler,
         protocol=protocol,
+        strict_transport=settings.strict_transport_security,
         access_log=None,
         tcp_keepalive=True,
         keepalive_timeout=settings.keepalive_timeout_s,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -15,6 +15,8 @@ from core.errors import StorageFailed
 from core.keyring import KeyRing
 from core.storage import Bucket, Place, Storage
 
+Ring = Callable[[], KeyRing]
+
 # S3 takes parts of at least 5 MiB.
 PART_BYTES: Final = 8 << 20
 CONNECT_TIMEOUT_S: Final = 5
@@ -22,8 +24,10 @@ READ_TIMEOUT_S: Final = 20
 TRIES: Final = 3
 
 
-async def open(place: Place, ring: KeyRing, *, served_at: str) -> Storage:  # noqa: A001 - the verb
-    """The driver of a place; `served_at` is the path at which a folder's tickets are redeemed."""
+async def open(place: Place, ring: Ring, *, served_at: str) -> Storage:  # noqa: A001 - the verb
+    """The driver of a place; `served_at` is the path at which a folder's tickets are redeemed, and
+    `ring` tells the key ring as it is by then.
+    """
     if isinstance(place, Bucket):
         return await BucketStorage.open(place)
     return FolderStorage(place.path, ring, served_at)
@@ -32,7 +36,7 @@ async def open(place: Place, ring: KeyRing, *, served_at: str) -> Storage:  # no
 class FolderStorage:
     """A folder. A file is written beside its place, made durable, and put there with one rename."""
 
-    def __init__(self, folder: Path, ring: KeyRing, served_at: str) -> None:
+    def __init__(self, folder: Path, ring: Ring, served_at: str) -> None:
         self._folder = folder
         self._ring = ring
         self._served_at = served_at
@@ -67,7 +71,7 @@ class FolderStorage:
 
     async def url(self, key: str, *, now_s: int, ttl_s: int) -> str:
         """As the protocol says."""
-        return f"{self._served_at}/{storage.ticket(self._ring, key, now_s + ttl_s)}"
+        return f"{self._served_at}/{storage.ticket(self._ring(), key, now_s + ttl_s)}"
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -20,7 +20,7 @@ from dramatiq.middleware import AsyncIO, TimeLimit
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core import keyring, tasks
+from core import tasks
 from core.http import Send
 from core.keyring import KeyRing
 from core.providers.payouts.protocol import PayoutProvider
@@ -29,6 +29,7 @@ from core.storage import DOWNLOADS, Storage
 from db import pg, redis
 from db.outbox import Ticket
 from web import providers, storage
+from web.keyfile import KeyFile
 from web.outbound import Outbound
 from workers.channels import table
 from workers.channels.table import Channels
@@ -43,6 +44,8 @@ SOCKET_TIMEOUT_S: Final = 5.0
 IDLE_MS: Final = 200
 # Less than `outbox.RESEND_AFTER_S`, or a task could be performed twice at a time.
 TIME_LIMIT_MS: Final = 45_000
+# Of what renews its row meanwhile.
+LONG_LIMIT_MS: Final = 3_600_000
 
 QUEUES: Final = sorted({route.queue for route in tasks.TASKS.values()})
 _QUEUE_OF: Final = {route.actor: route.queue for route in tasks.TASKS.values()}
@@ -64,13 +67,19 @@ class Tools(NamedTuple):
 class Resources(Middleware):
     """Opens the actors' tools once in a process, on the loop that async actors run on."""
 
-    tools: Tools
+    _tools: Tools
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # Here and not on the loop, where Dramatiq would go on without it.
-        self._ring = keyring.parse(Path(settings.keyring_file).read_bytes())
+        self._keys = KeyFile(Path(settings.keyring_file))
         self._outbound: Outbound
+
+    @property
+    def tools(self) -> Tools:
+        """The tools, with the key ring as its file is by now."""
+        self._keys.look()
+        return self._tools._replace(ring=self._keys.current)
 
     def before_worker_boot(self, _broker: AnyBroker, _worker: Worker) -> None:
         """Dramatiq's hook; `AsyncIO` has started the loop."""
@@ -82,22 +91,24 @@ class Resources(Middleware):
 
     async def _open(self) -> None:
         self._outbound = Outbound(allow=self._settings.outbound_allow)
-        self.tools = Tools(
+        self._tools = Tools(
             self._settings,
-            self._ring,
+            self._keys.current,
             await pg.open_pool(self._settings),
             await redis.Connection.open(self._settings.redis_url),
             self._outbound.send,
             table.chosen(self._settings),
-            await storage.open(self._settings.storage_place, self._ring, served_at=DOWNLOADS),
+            await storage.open(
+                self._settings.storage_place, lambda: self._keys.current, served_at=DOWNLOADS
+            ),
             providers.payouts(self._settings),
         )
 
     async def _close(self) -> None:
         await self._outbound.close()
-        await self.tools.storage.close()
-        await self.tools.redis.close()
-        self.tools.pool.terminate()
+        await self._tools.storage.close()
+        await self._tools.redis.close()
+        self._tools.pool.terminate()
 
 
 class Broker(RedisBroker):

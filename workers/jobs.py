@@ -11,7 +11,7 @@ import logging
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -41,7 +41,7 @@ from workers.broker import Tools
 log: Final = logging.getLogger("stampgate.jobs")
 
 # An action ends its row itself: done, put off or buried, in the transaction with its results.
-Action = Callable[[Tools, int, Any], Awaitable[None]]
+Action = Callable[[Tools, int, Any], Coroutine[Any, Any, None]]
 ACTIONS: Final[Mapping[type[tasks.Task], Action]] = {
     tasks.DeliverWebhook: webhooks.deliver,
     tasks.PublishLink: links.publish,
@@ -57,8 +57,14 @@ ACTIONS: Final[Mapping[type[tasks.Task], Action]] = {
 # Starts after which a task whose action fails is given up, and the waits between them.
 FAILURES_MAX: Final = 15
 RETRY_S_MAX: Final = 900
+# How often what takes long says so: several times before the relay would send it again.
+RENEW_S: Final = 15.0
 # What stopping leaves of the time that the parent grants.
 STOP_MARGIN_S: Final = 2.0
+
+
+class Superseded(Exception):
+    """Another start of the row was made, or it is done."""
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -85,6 +91,8 @@ def start(settings: Settings, on_lost: Callable[[], object]) -> Worker:
     declare(working, resources)
     worker = Worker(working, worker_threads=settings.jobs_threads, worker_timeout=broker.IDLE_MS)
     worker.start()
+    # Whoever is not run by Dramatiq's command line says so; else there is no limit of time.
+    working.emit_after("process_boot")
     return worker
 
 
@@ -95,7 +103,13 @@ def declare(working: dramatiq.Broker, resources: broker.Resources) -> None:
         await perform(resources.tools, row_id, attempt)
 
     for route in tasks.TASKS.values():
-        as_actor = dramatiq.actor(broker=working, actor_name=route.actor, queue_name=route.queue)
+        limit_ms = broker.LONG_LIMIT_MS if route.is_long else broker.TIME_LIMIT_MS
+        as_actor = dramatiq.actor(
+            broker=working,
+            actor_name=route.actor,
+            queue_name=route.queue,
+            time_limit=limit_ms,
+        )
         as_actor(perform_row)
 
 
@@ -112,7 +126,17 @@ async def perform(tools: Tools, row_id: int, attempt: int) -> None:
     name, started = tasks.TASKS[type(task)].actor, time.monotonic()
     outcome = "ended"
     try:
-        await ACTIONS[type(task)](tools, row_id, task)
+        if tasks.TASKS[type(task)].is_long:
+            await _leased(tools, row_id, attempt + 1, ACTIONS[type(task)](tools, row_id, task))
+        else:
+            await ACTIONS[type(task)](tools, row_id, task)
+    except asyncio.CancelledError:
+        outcome = "cut_short"
+        log.warning("%s: start %d of row %d took too long", name, attempt + 1, row_id)
+        raise
+    except Superseded:
+        outcome = "superseded"
+        log.warning("%s: start %d of row %d is not the latest any more", name, attempt + 1, row_id)
     except loop.AWAY as error:
         outcome = "away"
         log.warning("%s: row %d waits: %s", name, row_id, type(error).__name__)
@@ -124,6 +148,24 @@ async def perform(tools: Tools, row_id: int, attempt: int) -> None:
     finally:
         metrics.jobs.labels(name, outcome).inc()
         metrics.job_seconds.labels(name).observe(time.monotonic() - started)
+
+
+async def _leased(
+    tools: Tools, row_id: int, starts: int, action: Coroutine[Any, Any, None]
+) -> None:
+    """Do what may take long, saying meanwhile that it is under way; Superseded, and then it is
+    stopped: another process has taken it up.
+    """
+    work = asyncio.create_task(action)
+    try:
+        while not (await asyncio.wait([work], timeout=RENEW_S))[0]:
+            async with tools.pool.acquire() as db:
+                if not await outbox.renew(db, row_id, starts):
+                    raise Superseded
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+    await work
 
 
 async def _failed(tools: Tools, row_id: int, starts: int, error: Exception) -> None:

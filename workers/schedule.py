@@ -35,7 +35,7 @@ from db import (
 from db import schedule as runs
 from db.pg import Db
 from web import metrics
-from workers import conversions, loop, payouts, privacy, seal, sync, watch
+from workers import conversions, loop, payouts, privacy, reseal, seal, sync, watch
 
 log: Final = logging.getLogger("stampgate.schedule")
 
@@ -181,11 +181,12 @@ def day(now_ms: int) -> dt.date:
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Schedule, watch and seal until `stop`."""
+    """Schedule, watch, seal, reseal and match until `stop`."""
     loops = (
         ("schedule", session, TICK_S),
         ("watch", watch.session, TICK_S),
         ("seal", seal.session, TICK_S),
+        ("reseal", reseal.session, TICK_S),
         ("conversions", conversions.session, conversions.IDLE_S),
     )
     async with asyncio.TaskGroup() as group:

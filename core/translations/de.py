@@ -32,6 +32,7 @@ TEXTS: Final[dict[str, str]] = {
     "unauthorized": "Es braucht eine gültige Anmeldung.",
     "token_invalid": "Das Token ist keines von uns.",
     "token_expired": "Das Token ist abgelaufen.",
+    "session_too_old": "Die Sitzung hat so lange gedauert, wie sie darf; melden Sie sich neu an.",
     "forbidden": "Mit dieser Anmeldung ist das nicht erlaubt.",
     "origin_not_allowed": "Kein Programm lässt Seiten dieser Herkunft die API aufrufen.",
     "insufficient_scope": "Der Anmeldung fehlt das Recht, das hier gebraucht wird.",

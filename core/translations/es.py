@@ -31,6 +31,7 @@ TEXTS: Final[dict[str, str]] = {
     "unauthorized": "Hace falta una credencial válida.",
     "token_invalid": "El token no es nuestro.",
     "token_expired": "El token ha caducado.",
+    "session_too_old": "La sesión ha durado lo máximo posible; vuelva a iniciar sesión.",
     "forbidden": "La credencial no permite esto.",
     "origin_not_allowed": "Ningún programa permite a páginas de este origen llamar a la API.",
     "insufficient_scope": "A la credencial le falta el permiso que se necesita aquí.",

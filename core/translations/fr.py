@@ -31,6 +31,7 @@ TEXTS: Final[dict[str, str]] = {
     "unauthorized": "Il faut une authentification valide.",
     "token_invalid": "Le jeton n'est pas l'un des nôtres.",
     "token_expired": "Le jeton a expiré.",
+    "session_too_old": "La session a duré aussi longtemps que possible ; reconnectez-vous.",
     "forbidden": "Cette authentification ne le permet pas.",
     "origin_not_allowed": "Aucun programme ne laisse les pages de cette origine appeler l'API.",
     "insufficient_scope": "Il manque à cette authentification le droit requis ici.",

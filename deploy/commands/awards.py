@@ -11,6 +11,7 @@ import asyncpg
 from core import errors
 from core.settings import Settings
 from db import click_rows, flush, keys, links, quarantine, rebuild, redis
+from deploy.commands import recording
 from deploy.commands.arguments import Commands, Progress
 from workers.announce import Announcer
 
@@ -52,12 +53,16 @@ async def replay(settings: Settings, arguments: argparse.Namespace) -> int:
                 print(f"{event.id:8}  {event.stream} {event.entry_id}  {event.error}")
             return 0
         resolve = click_rows.open_resolver(settings.geoip_file)
+        ring = recording.read_ring(settings)
         flusher = flush.Flush(click_rows.Rows(resolve), Announcer())
         await flusher.prepare(db)
         progress, failed = Progress("events"), 0
         for number, event in enumerate(waiting, 1):
             try:
-                await quarantine.replay(db, flusher, event)
+                async with db.transaction():
+                    await quarantine.replay(db, flusher, event)
+                    entry = f"{event.stream} {event.entry_id}"
+                    await recording.record(db, ring, "event.replay", entry)
             except flush.REFUSALS as error:
                 failed += 1
                 print(f"{event.id}: {type(error).__name__}: {error}")
@@ -74,12 +79,15 @@ async def rebuild_redis(settings: Settings, arguments: argparse.Namespace) -> in
     db = await asyncpg.connect(settings.migration_url)
     try:
         if arguments.what == "links":
-            await links.publish_all(db, connection, Progress("links"))
+            async with recording.recorded(settings, "link.rebuild", "all"):
+                await links.publish_all(db, connection, Progress("links"))
             return 0
         before = await _generations(db)
         wanted = list(before) if arguments.partition is None else [arguments.partition]
-        for number in wanted:
-            await rebuild.close(connection, number)
+        after = {"partitions": wanted}
+        async with recording.recorded(settings, "award.rebuild", "partitions", after=after):
+            for number in wanted:
+                await rebuild.close(connection, number)
         return await _wait(db, {number: before[number] for number in wanted})
     finally:
         await db.close()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import time
-from pathlib import Path
 
 import asyncpg
 import msgspec
 
-from core import keyring
 from core.settings import Settings
-from db import audit, dead_letters
+from db import dead_letters
+from deploy.commands import recording
 from deploy.commands.arguments import Commands
 
 PAGE = 200
@@ -57,6 +55,7 @@ async def show(settings: Settings, arguments: argparse.Namespace) -> int:
 
 async def replay(settings: Settings, arguments: argparse.Namespace) -> int:
     """Back into the outbox."""
+    ring = recording.read_ring(settings)
     db = await asyncpg.connect(settings.database_url)
     try:
         async with db.transaction():
@@ -64,7 +63,7 @@ async def replay(settings: Settings, arguments: argparse.Namespace) -> int:
                 said = f"{await dead_letters.replay_all(db)} sent again"
             else:
                 said = f"{(await dead_letters.replay(db, arguments.id)).id} sent again"
-            await _record(settings, db, "dead_letter.replay", str(arguments.id or "all"))
+            await recording.record(db, ring, "dead_letter.replay", str(arguments.id or "all"))
         print(said)
     finally:
         await db.close()
@@ -73,27 +72,13 @@ async def replay(settings: Settings, arguments: argparse.Namespace) -> int:
 
 async def discard(settings: Settings, arguments: argparse.Namespace) -> int:
     """Gone for good."""
+    ring = recording.read_ring(settings)
     db = await asyncpg.connect(settings.database_url)
     try:
         async with db.transaction():
             await dead_letters.discard(db, arguments.id)
-            await _record(settings, db, "dead_letter.discard", str(arguments.id))
+            await recording.record(db, ring, "dead_letter.discard", str(arguments.id))
     finally:
         await db.close()
     print(f"{arguments.id} struck off")
     return 0
-
-
-async def _record(
-    settings: Settings, db: asyncpg.Connection[asyncpg.Record], action: str, object_id: str
-) -> None:
-    """Write into the audit log of the installation what the command does."""
-    entry = audit.Entry(
-        program_id=None,
-        actor="command",
-        actor_role="admin",
-        action=action,
-        object_id=object_id,
-        at_ms=time.time_ns() // 1_000_000,
-    )
-    await audit.add(db, keyring.parse(Path(settings.keyring_file).read_bytes()), entry)

@@ -12,6 +12,7 @@ import asyncpg
 from core import errors, ids, keyring, tokens
 from core.settings import Settings
 from db import audit_chain, resealing
+from deploy.commands import recording
 from deploy.commands.arguments import Commands, Progress, duration_s
 from deploy.local import files
 
@@ -61,21 +62,26 @@ def add_keys(commands: Commands) -> None:
 
 async def create_token(settings: Settings, arguments: argparse.Namespace) -> int:
     """Sign a token with the active key and print it."""
-    now_ms = _now_ms()
-    if arguments.program is not None and not ids.is_id(arguments.program, "program"):
-        raise errors.ProgramNotFound(f"{arguments.program!r} is not the id of a program (prg_…)")
-    print(
-        tokens.issue(
-            _read(settings),
-            program_id=arguments.program,
-            subject=arguments.subject,
-            scopes=" ".join(arguments.scope).replace(",", " ").split(),
-            now_s=now_ms // 1000,
-            ttl_s=arguments.ttl,
-            token_id=ids.new("token", now_ms, os.urandom(ids.ENTROPY_BYTES)),
-            rate_per_minute=arguments.rate,
-        )
+    now_ms, program_id = _now_ms(), arguments.program
+    if program_id is not None and not ids.is_id(program_id, "program"):
+        raise errors.ProgramNotFound(f"{program_id!r} is not the id of a program (prg_…)")
+    scopes = " ".join(arguments.scope).replace(",", " ").split()
+    token_id = ids.new("token", now_ms, os.urandom(ids.ENTROPY_BYTES))
+    token = tokens.issue(
+        _read(settings),
+        program_id=program_id,
+        subject=arguments.subject,
+        scopes=scopes,
+        now_s=now_ms // 1000,
+        ttl_s=arguments.ttl,
+        token_id=token_id,
+        rate_per_minute=arguments.rate,
     )
+    after = {"subject": arguments.subject, "scopes": scopes, "ttl_s": arguments.ttl}
+    async with recording.recorded(
+        settings, "token.create", token_id, program_id=program_id, after=after
+    ):
+        print(token)
     return 0
 
 
@@ -104,14 +110,16 @@ async def list_all(settings: Settings, _arguments: argparse.Namespace) -> int:
 async def rotate(settings: Settings, arguments: argparse.Namespace) -> int:
     """Add a key and make it the active one."""
     ring = keyring.rotate(_read(settings), arguments.kind, _now_ms(), os.urandom(keyring.KEY_BYTES))
-    files.write_private(Path(settings.keyring_file), keyring.dump(ring))
-    print(f"{arguments.kind} key {getattr(ring, f'active_{arguments.kind}')} is active;")
+    active = str(getattr(ring, f"active_{arguments.kind}"))
+    async with recording.recorded(settings, "key.rotate", active, after={"kind": arguments.kind}):
+        files.write_private(Path(settings.keyring_file), keyring.dump(ring))
+    print(f"{arguments.kind} key {active} is active;")
     if arguments.kind == "token":
         print("gateways read it by themselves; copy the file to all hosts")
     else:
         print("send SIGHUP to gateway, redirector and workers, so that they read it")
     if arguments.kind == "field":
-        print("then `stampgate keys reseal`")
+        print("then the workers reseal what is stored; `stampgate keys reseal` does so at once")
     return 0
 
 
@@ -125,6 +133,9 @@ async def reseal(settings: Settings, _arguments: argparse.Namespace) -> int:
         done = await resealing.run(db, ring, lambda done: progress(done, max(total, done + 1)))
         progress(done, done)
         left = await resealing.stale(db, ring)
+        async with db.transaction():
+            sealed = {"fields": done}
+            await recording.record(db, ring, "key.reseal", ring.active_field, after=sealed)
     finally:
         await db.close()
     print(f"{done:,} fields sealed with {ring.active_field}, {left:,} left")
@@ -135,38 +146,36 @@ async def retire(settings: Settings, arguments: argparse.Namespace) -> int:
     """Forget a key that is not active, and that no sealed field needs."""
     ring = keyring.retire(_read(settings), arguments.kind, arguments.key)
     if arguments.kind == "field":
-        await _check_unused(settings, _read(settings), arguments.key)
-    files.write_private(Path(settings.keyring_file), keyring.dump(ring))
+        await _check_unused(settings, arguments.key)
+    kind = {"kind": arguments.kind}
+    async with recording.recorded(settings, "key.retire", arguments.key, after=kind):
+        files.write_private(Path(settings.keyring_file), keyring.dump(ring))
     print(f"{arguments.kind} key {arguments.key} is retired")
     return 0
 
 
-async def _check_unused(settings: Settings, ring: keyring.KeyRing, key: str) -> None:
+async def _check_unused(settings: Settings, key: str) -> None:
     """BadKeyRing while something is sealed with the key: it could never be opened again."""
     db = await asyncpg.connect(settings.migration_url)
     try:
-        known = [*await resealing.used(db), await resealing.hashed(db, ring)]
-        uses = [use for use in known if use.key == key and use.how_many]
+        uses = [use for use in await resealing.used(db) if use.key == key]
         seals_audit_log = await audit_chain.uses(db, key)
     finally:
         await db.close()
+    if uses:
+        places = ", ".join(f"{use.how_many:,} of {use.place}" for use in uses)
+        raise errors.BadKeyRing(
+            f"field key {key} is still needed by {places}: run `stampgate keys reseal`, or wait"
+            " for `python -m workers` (answers to repeated requests go by themselves within a day)"
+        )
     if seals_audit_log:
         raise errors.BadKeyRing(
             f"field key {key} still seals the audit log; `python -m workers` changes that soon"
         )
-    if uses:
-        places = ", ".join(f"{use.how_many:,} of {use.place}" for use in uses)
-        raise errors.BadKeyRing(
-            f"field key {key} is still needed by {places}: run `stampgate keys reseal`"
-            " (answers to repeated requests go by themselves within a day)"
-        )
 
 
 def _read(settings: Settings) -> keyring.KeyRing:
-    path = Path(settings.keyring_file)
-    if not path.exists():
-        raise errors.BadKeyRing(f"there is no {path}: make one with `stampgate keys init`")
-    return keyring.parse(path.read_bytes())
+    return recording.read_ring(settings)
 
 
 def _now_ms() -> int:

@@ -7,13 +7,13 @@ import getpass
 import os
 import sys
 import time
-from pathlib import Path
 
 import asyncpg
 
-from core import contacts, errors, ids, keyring, passwords
+from core import contacts, errors, ids, passwords
 from core.settings import Settings
-from db import audit, credentials, operators
+from db import credentials, operators
+from deploy.commands import recording
 from deploy.commands.arguments import Commands
 
 
@@ -39,7 +39,7 @@ async def create_operator(settings: Settings, arguments: argparse.Namespace) -> 
     role: operators.OperatorRole = arguments.role or "admin"
     if (program_id is None) != (role == "admin"):
         raise errors.InvalidRequest("give both --program and --role, or neither for an admin")
-    ring = keyring.parse(Path(settings.keyring_file).read_bytes())
+    ring = recording.read_ring(settings)
     email = contacts.email(arguments.email)
     password = _password(is_piped=arguments.password_stdin)
     passwords.check(password, email.address, arguments.name)
@@ -59,16 +59,14 @@ async def create_operator(settings: Settings, arguments: argparse.Namespace) -> 
                 name=arguments.name,
             )
             await credentials.put(db, operator_id, program_id, stored)
-            entry = audit.Entry(
+            await recording.record(
+                db,
+                ring,
+                "operator.create",
+                operator_id,
                 program_id=program_id,
-                actor="command",
-                actor_role="admin",
-                action="operator.create",
-                object_id=operator_id,
                 after={"role": role, "state": "active"},
-                at_ms=now_ms,
             )
-            await audit.add(db, ring, entry)
     finally:
         await db.close()
     print(operator_id)

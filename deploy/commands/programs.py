@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import asyncpg
 import msgspec
 
-from core import errors, ids, keyring, programs, tokens
+from core import errors, ids, programs, tokens
 from core.http import HttpRequest, HttpResponse, OutboundError
 from core.settings import Settings
-from db import audit
 from db import programs as stored
+from deploy.commands import recording
 from deploy.commands.arguments import Commands, Progress
 from web.outbound import Outbound
 
@@ -61,22 +61,15 @@ async def create_program(settings: Settings, arguments: argparse.Namespace) -> i
         raise errors.InvalidRequest(f"there is no time zone {arguments.time_zone!r}") from error
     now_ms = time.time_ns() // 1_000_000
     program_id = ids.new("program", now_ms, os.urandom(ids.ENTROPY_BYTES))
-    ring = keyring.parse(Path(settings.keyring_file).read_bytes())
+    ring = recording.read_ring(settings)
     new = {name: getattr(arguments, name) for name in ("name", "currency", "time_zone")}
-    entry = audit.Entry(
-        program_id=program_id,
-        actor="command",
-        actor_role="admin",
-        action="program.create",
-        object_id=program_id,
-        after=new,
-        at_ms=now_ms,
-    )
     db = await asyncpg.connect(settings.database_url)
     try:
         async with db.transaction():
             await stored.add(db, program_id, settings=programs.ProgramSettings(), **new)
-            await audit.add(db, ring, entry)
+            await recording.record(
+                db, ring, "program.create", program_id, program_id=program_id, after=new
+            )
     finally:
         await db.close()
     print(program_id)
@@ -88,6 +81,12 @@ async def import_file(settings: Settings, arguments: argparse.Namespace) -> int:
     base = arguments.url or f"http://{settings.gateway_host}:{settings.gateway_port}"
     portions = _portions(arguments.what, arguments.file)
     total, done = sum(count for count, _, _ in portions), 0
+    action = {"links": "link.import", "members": "member.import"}[arguments.what]
+    # What becomes of each row is written by the gateway.
+    async with recording.recorded(
+        settings, action, arguments.program, program_id=arguments.program, after={"rows": total}
+    ):
+        pass
     progress = Progress(arguments.what)
     outbound = Outbound(allow=urlsplit(base).hostname or "")
     try:
@@ -184,7 +183,7 @@ _PORTIONS: dict[str, Callable[[str], Iterator[Portion]]] = {
 def _token(settings: Settings, program_id: str) -> str:
     now_ms = time.time_ns() // 1_000_000
     return tokens.issue(
-        keyring.parse(Path(settings.keyring_file).read_bytes()),
+        recording.read_ring(settings),
         program_id=program_id,
         subject="app:import",
         scopes=["links:write", "members:write", "offers:write", "programs:write"],

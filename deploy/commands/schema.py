@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+import asyncpg
 
 from core.settings import Settings
 from db import migrate
+from deploy.commands import recording
 from deploy.commands.arguments import Commands
 
 
@@ -27,5 +31,19 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> int:
         phase=arguments.phase,
         progress=lambda name: print(f"applying {name}", flush=True),
     )
+    if done and Path(settings.keyring_file).exists():
+        await _record(settings, done)
     print(f"{len(done)} migrations applied" if done else "the schema is up to date")
     return 0
+
+
+async def _record(settings: Settings, done: list[str]) -> None:
+    """Afterwards: the log may be among what was made. Before there are keys, nothing is written."""
+    ring = recording.read_ring(settings)
+    db = await asyncpg.connect(settings.migration_url)
+    try:
+        async with db.transaction():
+            after = {"migrations": done}
+            await recording.record(db, ring, "schema.migrate", done[-1], after=after)
+    finally:
+        await db.close()

@@ -87,3 +87,15 @@ def test_trusted_proxies_are_networks() -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert "hunter2" not in repr(settings.load(REQUIRED))
+
+
+@pytest.mark.parametrize("value", ["max-age=0", "max-age=31536000; includeSubDomains; preload", ""])
+def test_strict_transport_is_off_or_a_header(value: str) -> None:
+    chosen = settings.load({**REQUIRED, "STAMPGATE_STRICT_TRANSPORT_SECURITY": value})
+    assert chosen.strict_transport_security == value
+
+
+@pytest.mark.parametrize("value", ["on", "max-age=1\r\nX: y", "max-age=-1", "max-age=1; other"])
+def test_a_bad_strict_transport_stops_the_start(value: str) -> None:
+    with pytest.raises(BadSetting, match="STRICT_TRANSPORT"):
+        settings.load({**REQUIRED, "STAMPGATE_STRICT_TRANSPORT_SECURITY": value})

@@ -50,7 +50,7 @@ enroll_totp | me self | member staff owner admin
 verify_totp | me self | member staff owner admin
 remove_totp | me self | member staff owner admin
 renew_recovery_codes | me self | member staff owner admin
-reset_member_totp | members:write | staff owner app
+reset_member_totp | security:write | owner app
 reset_operator_totp | operators:write | owner admin app
 create_program | platform:admin | admin
 list_programs | platform:admin | admin

@@ -83,14 +83,20 @@ async def test_everybody_hears_of_it(
     program_id = people.program(client)
     owner_id = await people.operator(app, program_id=program_id)
     await people.operator(app, program_id=program_id, role="staff", email="staff@example.com")
+    german = await people.operator(app, program_id=program_id, email="olga@example.de")
+    path = f"/v1/operators/{german}"
+    assert (await client.patch(path, {"language": "de"})).body["language"] == "de"
     before = opened()
     with caplog.at_level(logging.WARNING):
         glass = await broken(admin(client), program_id, minutes=5)
     assert opened() == before + 1
     assert f"break-glass {glass['id']}: opr_admin into {program_id}" in caplog.text
     assert REASON not in caplog.text
-    told = await db.fetch("SELECT recipient_id, template FROM notification")
-    assert [tuple(row) for row in told] == [(owner_id, "break_glass")]
+    told = await db.fetch("SELECT recipient_id, template, language FROM notification ORDER BY id")
+    assert [tuple(row) for row in told] == [
+        (owner_id, "break_glass", "en"),
+        (german, "break_glass", "de"),
+    ]
     entries = await db.fetch(
         "SELECT program_id, actor, actor_role, after->>'reason' AS reason FROM audit_entry"
         " WHERE action = 'break_glass.open' ORDER BY program_id"

@@ -252,3 +252,27 @@ async def test_what_is_ones_own_is_for_people_only(
     for caller in (client, staff):
         answer = await caller.get(path)
         assert (answer.status, answer.code) == (403, "insufficient_scope")
+
+
+async def test_a_session_is_not_refreshed_beyond_its_age(
+    client: Client, grant: dict[str, Any], app: App, db: Db
+) -> None:
+    days = app.settings.session_max_s // 86_400
+    made = "UPDATE session SET created_at = now() - make_interval(days => $1, hours => $2)"
+    await db.execute(made, days, -1)
+    fresh = await people.refresh(client, grant["refresh_token"])
+    assert fresh.status == 200
+    # What is left of its age, and not another week.
+    left = await db.fetchval("SELECT expires_at - now() < interval '61 minutes' FROM session")
+    assert left is True
+    await db.execute(made, days, 0)
+    for _ in range(2):
+        late = await people.refresh(client, fresh.body["refresh_token"])
+        assert (late.status, late.code) == (401, "session_too_old")
+    spanish = await client.post(
+        "/v1/auth/refresh",
+        {"refresh_token": fresh.body["refresh_token"]},
+        Authorization=None,
+        Accept_Language="es",
+    )
+    assert spanish.body["detail"].startswith("La sesión")

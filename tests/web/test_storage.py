@@ -64,7 +64,7 @@ async def uploads(opened: drivers.BucketStorage) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> drivers.FolderStorage:
-    return drivers.FolderStorage(tmp_path / "files", RING, "/v1/downloads")
+    return drivers.FolderStorage(tmp_path / "files", lambda: RING, "/v1/downloads")
 
 
 async def chunks(*sizes: int) -> AsyncIterator[bytes]:
@@ -162,7 +162,7 @@ async def test_a_folder_keeps_the_old_file_until_the_new_one_is_whole(
 
 async def test_a_folder_that_cannot_be_written_fails_by_name(tmp_path: Path) -> None:
     (tmp_path / "files").write_text("a file stands where the folder should be")
-    blocked = drivers.FolderStorage(tmp_path / "files", RING, "/v1/downloads")
+    blocked = drivers.FolderStorage(tmp_path / "files", lambda: RING, "/v1/downloads")
     with pytest.raises(StorageFailed, match="disk"):
         await blocked.put(KEY, chunks(3), "application/json")
 
@@ -184,5 +184,5 @@ def test_a_key_never_leads_out_of_its_folder(folder: drivers.FolderStorage, key:
 
 
 async def test_the_place_decides_the_driver(tmp_path: Path) -> None:
-    opened = await drivers.open(Folder(tmp_path), RING, served_at="/v1/downloads")
+    opened = await drivers.open(Folder(tmp_path), lambda: RING, served_at="/v1/downloads")
     assert isinstance(opened, drivers.FolderStorage)

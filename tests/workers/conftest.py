@@ -83,7 +83,7 @@ async def tools(
     """What the actors of this test work with."""
     outbound = Outbound(allow=settings.outbound_allow)
     channels = table.chosen(settings)
-    files = await storage.open(settings.storage_place, RING, served_at=DOWNLOADS)
+    files = await storage.open(settings.storage_place, lambda: RING, served_at=DOWNLOADS)
     yield Tools(settings, RING, pool, redis_connection, outbound.send, channels, files)
     await outbound.close()
 
