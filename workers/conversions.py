@@ -38,11 +38,12 @@ class Conversions:
 
     async def step(self, now_ms: int) -> int:
         """Read what waits; returns how many calls and conversions that were."""
-        ring = seal.read_ring(Path(self._settings.keyring_file))
         act = acting(self._settings, now_ms, "network")
         async with self._pool.acquire() as db:
             called = await postbacks.waiting(db, LOOKED_AT)
             parked = await conversions.waiting(db, act.at, LOOKED_AT)
+        # Not before PostgreSQL was reached: to wait for it says more than that there are no keys.
+        ring = seal.read_ring(Path(self._settings.keyring_file))
         done = 0
         for program_id, network_id in called:
             done += await self._one(network_id, now_ms, _reading(ring, program_id, network_id, act))
