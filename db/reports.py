@@ -43,11 +43,9 @@ SELECT program_id, member_id FROM member_contact
 CONTACTS: Final[dict[Channel, spelling.Channel]] = {"email": "email", "sms": "phone"}
 
 
-async def apply(
-    db: Db, ring: KeyRing, provider: str, found: Iterable[Report], *, is_proven: bool = True
-) -> int:
+async def apply(db: Db, ring: KeyRing, provider: str, found: Iterable[Report]) -> int:
     """Write reports down in the caller's transaction, those of messages that there are; how many
-    moved one. What is not proven moves messages, and nothing follows from it.
+    moved one.
     """
     moved = 0
     for one in found:
@@ -55,7 +53,7 @@ async def apply(
         if row is None:
             continue
         moved += one.delivery is not None
-        if is_proven and row["recipient_kind"] == "member" and row["program_id"] is not None:
+        if row["recipient_kind"] == "member" and row["program_id"] is not None:
             address = fields.unseal(ring, row["address"], f"notification.address:{row['id']}")
             await learn(
                 db,

@@ -96,7 +96,7 @@ async def msg91(call: Call) -> web.Response:
     body = await read(call)
     with _heard():
         found = msg91_reports.parse(body, is_form=_is_form(call))
-    return await _taken(call, msg91_sender.SLUG, found, is_proven=False)
+    return await _taken(call, msg91_sender.SLUG, found)
 
 
 async def kaleyra(call: Call) -> web.Response:
@@ -106,8 +106,7 @@ async def kaleyra(call: Call) -> web.Response:
     body = await read(call)
     with _heard():
         found = kaleyra_reports.parse(body, call.query, is_form=_is_form(call))
-    reported = [] if found is None else [found]
-    return await _taken(call, kaleyra_sender.SLUG, reported, is_proven=False)
+    return await _taken(call, kaleyra_sender.SLUG, [] if found is None else [found])
 
 
 def _config(call: Call, slug: str, kind: type[C]) -> C:
@@ -118,12 +117,10 @@ def _config(call: Call, slug: str, kind: type[C]) -> C:
     return config
 
 
-async def _taken(
-    call: Call, provider: str, found: Iterable[Report], *, is_proven: bool = True
-) -> web.Response:
+async def _taken(call: Call, provider: str, found: Iterable[Report]) -> web.Response:
     app = call.app
     async with app.transaction() as db:
-        await reports.apply(db, app.ring, provider, found, is_proven=is_proven)
+        await reports.apply(db, app.ring, provider, found)
     return web.Response(status=204)
 
 
