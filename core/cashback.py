@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from core import money, rates, wallet
+from core import money, offers, rates, wallet
 from core.conversions import Conversion
 from core.money import Money
 from core.networks import Rules
+from core.offers import NOTHING, Fixed, OfferConfig, Used
 from core.wallet import Account, Role
 
 #: Where a member's cashback and our part of the commission stand.
@@ -21,9 +22,19 @@ _THEIRS: Final[dict[str, Role]] = {
 _UNBOOKED: Final = frozenset({"awaiting_click", "currency_unknown"})
 
 
-def valued(found: Conversion, rules: Rules, currency: str, table: rates.Table) -> Conversion:
-    """The conversion with its commission in the program's currency and the member's part of it; or
-    parked until a rate for it is known."""
+def valued(
+    found: Conversion,
+    rules: Rules,
+    currency: str,
+    table: rates.Table,
+    offer: OfferConfig | None = None,
+    used: Used = NOTHING,
+) -> Conversion:
+    """The conversion with its commission in the program's currency and the member's part of it, as
+    its offer says, or else its network; or parked until a rate for it is known.
+
+    `used` is what the member has had of the offer before. Nobody gets more than the commission.
+    """
     if found.parked == "awaiting_click":
         return found.replace(booked_currency=None, rate=None)
     rate = None
@@ -33,7 +44,7 @@ def valued(found: Conversion, rules: Rules, currency: str, table: rates.Table) -
         return found.replace(parked="currency_unknown", booked_currency=None, rate=None)
     commission = Money(rates.convert(found.owed_minor, rate), currency)
     is_shared = found.member_id is not None and found.review != "rejected"
-    share = money.cashback(commission, rules.cashback_bp).amount_minor if is_shared else 0
+    share = _share(found, rules, commission, table, offer, used) if is_shared else 0
     return found.replace(
         parked="unattributed" if found.attribution == "none" else None,
         booked_currency=currency,
@@ -41,6 +52,29 @@ def valued(found: Conversion, rules: Rules, currency: str, table: rates.Table) -
         booked_cashback_minor=share,
         rate=f"{rate.rate:f}",
     )
+
+
+def _share(
+    found: Conversion,
+    rules: Rules,
+    commission: Money,
+    table: rates.Table,
+    offer: OfferConfig | None,
+    used: Used,
+) -> int:
+    if offer is None or offer.cashback is None:
+        return money.cashback(commission, rules.cashback_bp).amount_minor
+    fixed = offer.cashback
+    if isinstance(fixed, Fixed) and fixed.currency != commission.currency:
+        return 0
+    sale, rate = None, None
+    if found.sale_minor is not None and found.sale_currency is not None:
+        at = found.event_at or found.first_seen_at
+        rate = table.find(found.sale_currency, commission.currency, at)
+    if rate is not None:
+        sale = Money(rates.convert(found.sale_minor or 0, rate), commission.currency)
+    given = offers.share(offer, commission, sale, used).cashback.amount_minor
+    return min(given, commission.amount_minor)
 
 
 def booked(found: Conversion | None) -> wallet.Legs:

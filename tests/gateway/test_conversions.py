@@ -8,7 +8,7 @@ import pytest
 
 from gateway import receiving
 from gateway.app import App
-from tests.gateway import cash, reporting
+from tests.gateway import cash, people, reporting
 from tests.gateway.conftest import Client, Db
 from tests.gateway.reporting import Account
 
@@ -341,3 +341,58 @@ async def test_members_see_their_own_conversions(
     assert len((await asha.client.get("/v1/conversions")).body["data"]) == 1
     assert (await ravi.client.get("/v1/conversions")).body["data"] == []
     assert len((await client.get("/v1/conversions")).body["data"]) == 2
+
+
+async def test_an_offer_says_what_the_member_gets_up_to_its_cap(
+    client: Client, db: Db, asha: cash.Person, account: Account
+) -> None:
+    shop = await client.post("/v1/merchants", {"name": "Tea Shop"})
+    offer = {
+        "merchant_id": shop.body["id"],
+        "title": "Green tea",
+        "kind": "cashback",
+        "state": "active",
+        "destination": "https://shop.example.com/?c={click_id}",
+        "cashback": {"basis": "sale", "rate_bp": 1_000},
+        "member_cap": {"period": "ever", "amount_minor": 15_000},
+    }
+    made = await client.post("/v1/offers", offer)
+    assert made.status == 201, made
+    click = reporting.mint(people.program(client), made.body["link_id"])
+    await reporting.store(db, people.program(client), click, made.body["link_id"], asha.id)
+    got, named = [], set()
+    for number in range(3):
+        said = await reporting.report(
+            account, click_id=click, txid=f"t{number}", payout="200", amount="1000"
+        )
+        shown = await client.get(f"/v1/conversions/{said['conversion']}")
+        got.append(shown.body["cashback_minor"])
+        named.add(shown.body["offer"])
+    assert got == [10_000, 5_000, 0]
+    assert named == {made.body["id"]}
+    assert (await purse(asha))["pending_minor"] == 15_000
+    taken_back = await reporting.report(
+        account, click_id=click, txid="t0", payout="200", status="rejected"
+    )
+    assert taken_back["verdict"] == "updated"
+    # What was booked stays until the network says something new of it.
+    assert (await purse(asha))["pending_minor"] == 5_000
+
+
+async def test_nobody_gets_more_than_the_commission(
+    client: Client, db: Db, asha: cash.Person, account: Account
+) -> None:
+    shop = await client.post("/v1/merchants", {"name": "Tea Shop"})
+    offer = {
+        "merchant_id": shop.body["id"],
+        "title": "Green tea",
+        "kind": "cashback",
+        "state": "active",
+        "destination": "https://shop.example.com/?c={click_id}",
+        "cashback": {"basis": "fixed", "amount_minor": 5_000, "currency": "INR"},
+    }
+    link_id = (await client.post("/v1/offers", offer)).body["link_id"]
+    click = reporting.mint(people.program(client), link_id)
+    await reporting.store(db, people.program(client), click, link_id, asha.id)
+    await reporting.report(account, click_id=click, txid="t1", payout="30")
+    assert (await purse(asha))["pending_minor"] == 3_000
