@@ -1,6 +1,8 @@
 # Everything runs as `.venv/bin/python -m …`: scripts in .venv/bin break in long paths and in paths
 # with a space. Long runs are one `exec`, so that signals reach them and not a shell.
 PY := .venv/bin/python
+# Tests wait as much as they compute.
+TESTERS := $(shell expr $$(nproc) \* 3 / 2)
 BOOTSTRAP := @sh deploy/local/bootstrap.sh
 
 .DEFAULT_GOAL := help
@@ -14,7 +16,7 @@ up: ## Install, start servers and all apps, seed a demo; Ctrl-C stops everything
 	@exec $(PY) -m deploy.local up
 
 test: lint ## Lint, types, import contracts and all tests, on servers of their own
-	@exec $(PY) -m pytest -q -n auto -m "not chaos"
+	@exec $(PY) -m pytest -q -n $(TESTERS) -m "not chaos"
 
 lint: ## Ruff, mypy --strict and the import contracts
 	$(BOOTSTRAP) requirements-test.lock

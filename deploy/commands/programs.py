@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,15 +78,28 @@ async def create_program(settings: Settings, arguments: argparse.Namespace) -> i
 
 async def import_file(settings: Settings, arguments: argparse.Namespace) -> int:
     """Send the file in portions. Each has a key of its own, so that a second run repeats none."""
-    base = arguments.url or f"http://{settings.gateway_host}:{settings.gateway_port}"
     portions = _portions(arguments.what, arguments.file)
-    total, done = sum(count for count, _, _ in portions), 0
-    action = {"links": "link.import", "members": "member.import"}[arguments.what]
+    action = f"{arguments.what.removesuffix('s')}.import"
+    rows = {"rows": sum(count for count, _, _ in portions)}
+    written = recording.recorded(
+        settings, action, arguments.program, program_id=arguments.program, after=rows
+    )
     # What becomes of each row is written by the gateway.
-    async with recording.recorded(
-        settings, action, arguments.program, program_id=arguments.program, after={"rows": total}
-    ):
-        pass
+    if arguments.what in WHOLE:
+        async with written:
+            await _send(settings, arguments, portions)
+    else:
+        async with written:
+            pass
+        await _send(settings, arguments, portions)
+    return 0
+
+
+async def _send(
+    settings: Settings, arguments: argparse.Namespace, portions: Sequence[Portion]
+) -> None:
+    base = arguments.url or f"http://{settings.gateway_host}:{settings.gateway_port}"
+    total, done = sum(count for count, _, _ in portions), 0
     progress = Progress(arguments.what)
     outbound = Outbound(allow=urlsplit(base).hostname or "")
     try:
@@ -112,7 +125,6 @@ async def import_file(settings: Settings, arguments: argparse.Namespace) -> int:
         raise errors.Unavailable(f"the gateway at {base} did not answer: {error}") from error
     finally:
         await outbound.close()
-    return 0
 
 
 def _portions(what: str, file: Path) -> list[Portion]:
