@@ -92,7 +92,9 @@ async def test_everybody_hears_of_it(
     assert opened() == before + 1
     assert f"break-glass {glass['id']}: opr_admin into {program_id}" in caplog.text
     assert REASON not in caplog.text
-    told = await db.fetch("SELECT recipient_id, template, language FROM notification ORDER BY id")
+    told = await db.fetch(
+        "SELECT recipient_id, template, language FROM notification ORDER BY 3 DESC"
+    )
     assert [tuple(row) for row in told] == [
         (owner_id, "break_glass", "en"),
         (german, "break_glass", "de"),
