@@ -14,6 +14,7 @@ from tests.chaos.table import Table
 
 SEEDS = 20
 NEEDED = 19
+QUICK_SEEDS = 3
 
 # Of clicks and of awards the guard without which most is lost; the long battery has them all.
 QUICK = [one for one in CONTROLS if one.name in {"checkpoint compare", "idempotency marker"}]
@@ -50,11 +51,13 @@ def test_every_patch_still_finds_its_place(tmp_path: Path) -> None:
         compile(path.read_text(), path, "exec")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("control", QUICK, ids=lambda control: control.name)
 def test_without_a_guard_the_battery_fails(control: Control, tmp_path: Path) -> None:
-    problems = problems_of(control, copied(control, tmp_path, has_guard=False), 1)
-    assert is_missed(control, problems), problems[:10]
+    """In one of a few seeds: on a busy machine a race is not lost each time."""
+    without = copied(control, tmp_path, has_guard=False)
+    found = (problems_of(control, without, seed) for seed in range(1, QUICK_SEEDS + 1))
+    assert any(is_missed(control, problems) for problems in found)
 
 
 @pytest.fixture(scope="module")
