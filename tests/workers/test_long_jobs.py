@@ -26,9 +26,10 @@ from workers.broker import Tools
 
 __all__ = ["member"]
 
-CLICKS = 16_000
+CLICKS = 1_000
 # How often Dramatiq looks whether a job takes too long.
 CHECKED_EVERY_S = 1.0
+EXPORT_S = 2.6
 FOLLOW = """
 INSERT INTO click (day, click_id, program_id, link_id, clicked_at, class, reasons, device, system,
                    browser, privacy_signal, member_id)
@@ -40,9 +41,16 @@ SELECT current_date, 'c' || number, $1, 'lnk_1', now(), 0, '{}', 'desktop', 'Lin
 
 @pytest.fixture
 async def busy(db: pg.Db, member: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A member who has followed many links, read so slowly that it takes some seconds."""
+    """A member who has followed links; to read all that is known takes `EXPORT_S` or longer."""
     await db.execute(FOLLOW, PROGRAM, member, CLICKS)
     monkeypatch.setattr(personal, "ROWS_A_TURN", 1)
+    advance = exports.advance
+
+    async def slowly(db: pg.Db, export_id: str, steps_done: int) -> None:
+        await asyncio.sleep(EXPORT_S / len(personal.EXPORTED))
+        await advance(db, export_id, steps_done)
+
+    monkeypatch.setattr(exports, "advance", slowly)
     return member
 
 
