@@ -202,13 +202,15 @@ class Bench:
             self._stack.fill()
         # The first requests fill caches; they are not what this row is about.
         cases.opened(case, self._name(), 1.0, rate / 2)
-        one = cases.opened(case, self._name(), self._effort.open_s, rate)
+        # What goes on beside it is there for one of them only.
+        times = 1 if beside else self._effort.open_rounds
+        rounds = [cases.opened(case, self._name(), self._effort.open_s, rate) for _ in range(times)]
         self._add(
             _row(
                 case,
-                [one],
+                rounds,
                 loop=f"open, {rate:,.0f}/s{beside}",
-                stall_ms=one.stall_ms,
+                stall_ms=measured.median(rounds).stall_ms,
                 target=cases.OPEN_TARGETS[case.lane],
             )
         )

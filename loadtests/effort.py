@@ -6,15 +6,19 @@ from typing import Final, NamedTuple
 
 
 class Effort(NamedTuple):
-    """Rounds of each closed case, the seconds of each loop, and the flusher's events."""
+    """Rounds of each closed and open case, the seconds of each, and the flusher's events.
+
+    wrk knows whole seconds only.
+    """
 
     rounds: int
-    closed_s: float
+    closed_s: int
+    open_rounds: int
     open_s: float
     clicks: int
     awards: int
     is_quick: bool
 
 
-FULL: Final = Effort(5, 1.5, 60.0, 400_000, 200_000, is_quick=False)
-QUICK: Final = Effort(1, 1.0, 2.0, 150_000, 100_000, is_quick=True)
+FULL: Final = Effort(5, 2, 3, 60.0, 400_000, 200_000, is_quick=False)
+QUICK: Final = Effort(1, 1, 1, 2.0, 150_000, 100_000, is_quick=True)
