@@ -68,6 +68,9 @@ StampgateError                     500 internal_error
 │   ├── NetworkNotFound            404 network_not_found
 │   ├── PostbackNotFound           404 postback_not_found
 │   ├── ConversionNotFound         404 conversion_not_found
+│   ├── FraudRuleNotFound          404 fraud_rule_not_found
+│   ├── FraudCaseNotFound          404 fraud_case_not_found
+│   ├── ReclassificationNotFound   404 reclassification_not_found
 │   ├── ApiKeyNotFound             404 api_key_not_found
 │   └── GlassNotFound              404 break_glass_not_found
 ├── MethodNotAllowed               405 method_not_allowed
@@ -103,6 +106,7 @@ StampgateError                     500 internal_error
 │   ├── WithdrawalNotOpen          409 withdrawal_not_open
 │   ├── AdjustmentNotOpen          409 adjustment_not_open
 │   ├── ConversionNotOpen          409 conversion_not_open
+│   ├── FraudCaseNotOpen           409 fraud_case_not_open
 │   ├── SecondApproverNeeded       409 second_approver_needed
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
@@ -429,6 +433,18 @@ class ConversionNotFound(NotFound, code="conversion_not_found"):
     """There is no such conversion in this program."""
 
 
+class FraudRuleNotFound(NotFound, code="fraud_rule_not_found"):
+    """There is no such fraud rule in this program."""
+
+
+class FraudCaseNotFound(NotFound, code="fraud_case_not_found"):
+    """There is no such fraud case in this program."""
+
+
+class ReclassificationNotFound(NotFound, code="reclassification_not_found"):
+    """There is no such reclassification in this program."""
+
+
 class ApiKeyNotFound(NotFound, code="api_key_not_found"):
     """There is no such API key in this program."""
 
@@ -579,6 +595,10 @@ class WithdrawalNotOpen(Conflict, code="withdrawal_not_open"):
 
 class ConversionNotOpen(Conflict, code="conversion_not_open"):
     """The conversion's state does not allow this step."""
+
+
+class FraudCaseNotOpen(Conflict, code="fraud_case_not_open"):
+    """The case was decided already."""
 
 
 class SecondApproverNeeded(Conflict, code="second_approver_needed"):

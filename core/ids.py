@@ -50,6 +50,9 @@ Kind = Literal[
     "network",
     "postback",
     "conversion",
+    "fraud_rule",
+    "fraud_case",
+    "reclassification",
 ]
 
 PREFIXES: Final[dict[Kind, str]] = {
@@ -87,6 +90,9 @@ PREFIXES: Final[dict[Kind, str]] = {
     "network": "net",
     "postback": "pbk",
     "conversion": "cnv",
+    "fraud_rule": "frl",
+    "fraud_case": "frc",
+    "reclassification": "rcl",
 }
 
 ENTROPY_BYTES: Final = 10
@@ -111,6 +117,11 @@ def new(kind: Kind, now_ms: int, entropy: bytes) -> str:
         raise ValueError(f"expected {ENTROPY_BYTES} bytes of entropy, got {len(entropy)}")
     random = int.from_bytes(entropy, "big")
     return _typeid(kind, now_ms, (random >> 62) & 0xFFF, random & ((1 << 62) - 1))
+
+
+def first(kind: Kind, ms: int) -> str:
+    """Where ids of `kind` begin that are made at that moment or later; no id itself."""
+    return f"{PREFIXES[kind]}_{_time(max(ms, 0))}"
 
 
 def is_id(text: str, kind: Kind) -> bool:

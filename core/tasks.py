@@ -76,6 +76,12 @@ class SyncNetwork(Task, frozen=True):
     network_id: str
 
 
+class Reclassify(Task, frozen=True):
+    """Have a fraud rule look at conversions again."""
+
+    reclassification_id: str
+
+
 class Route(NamedTuple):
     """Where a task goes; the actor's name is also the task's name in the outbox. What `is_long`
     says from time to time that it is under way."""
@@ -95,6 +101,7 @@ TASKS: Final[dict[type[Task], Route]] = {
     PayWithdrawal: Route(queue="default", actor="pay_withdrawal"),
     TellCashback: Route(queue="notifications", actor="tell_cashback"),
     SyncNetwork: Route(queue="default", actor="sync_network"),
+    Reclassify: Route(queue="default", actor="reclassify", is_long=True),
 }
 
 _TYPES: Final = {route.actor: task for task, route in TASKS.items()}

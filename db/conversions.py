@@ -19,7 +19,7 @@ from core.conversions import Conversion, Item, Key, State, Verdict, Word
 from core.errors import ConversionNotFound, ForgedClickId
 from core.keyring import KeyRing
 from core.offers import NOTHING, OfferConfig, Used, period_start
-from db import bookings, exchange_rates, offers, programs
+from db import bookings, exchange_rates, fraud, offers, programs
 from db.bookings import Act, Pair
 from db.networks import Network
 from db.pg import Db
@@ -154,8 +154,7 @@ async def apply(
     """Take reports of a locked network, in their order, with their money; what became of each."""
     dedupe, verdicts = network.rules.dedupe, []
     keys = [conversions.key(one.report, dedupe, one.source) for one in items]
-    known = await _known(db, network, keys)
-    folded = _Folded(known)
+    folded = _Folded(await known(db, network, keys))
     for key, item in zip(keys, items, strict=True):
         verdicts.append(folded.take(key, item, network, ring, act.at))
     words = await _settle(db, ring, network, folded.pairs(), act)
@@ -180,8 +179,15 @@ async def change(
     db: Db, ring: KeyRing, network: Network, before: Conversion, after: Conversion, act: Act
 ) -> Conversion:
     """Store what an operator made of a locked conversion, with its money."""
-    await _settle(db, ring, network, [(before, after)], act)
+    await change_many(db, ring, network, [(before, after)], act)
     return await get(db, before.program_id, before.id)
+
+
+async def change_many(
+    db: Db, ring: KeyRing, network: Network, pairs: Sequence[Pair], act: Act
+) -> None:
+    """The same of many conversions of one network. Fraud rules do not look at it."""
+    await _settle(db, ring, network, pairs, act, is_report=False)
 
 
 async def waiting(db: Db, now: dt.datetime, limit: int) -> list[tuple[str, str]]:
@@ -263,7 +269,8 @@ class _Folded:
         ]
 
 
-async def _known(db: Db, network: Network, keys: Iterable[Key]) -> dict[Key, Conversion]:
+async def known(db: Db, network: Network, keys: Iterable[Key]) -> dict[Key, Conversion]:
+    """Those of these conversions of a network that there are, locked."""
     wanted = sorted(set(keys))
     columns = [key.txn_id for key in wanted], [key.event for key in wanted]
     rows = await db.fetch(OF_KEYS, network.program_id, network.id, *columns)
@@ -271,8 +278,9 @@ async def _known(db: Db, network: Network, keys: Iterable[Key]) -> dict[Key, Con
 
 
 async def _settle(
-    db: Db, ring: KeyRing, network: Network, pairs: Sequence[Pair], act: Act
-) -> dict[str, Word]:
+    db: Db, ring: KeyRing, network: Network, pairs: Sequence[Pair], act: Act, *,
+    is_report: bool = True,
+) -> dict[str, Word]:  # fmt: skip
     """Find the owners of what has changed, value it, store it, and move its money."""
     if not pairs:
         return {}
@@ -285,6 +293,9 @@ async def _settle(
         for (before, _), after in zip(pairs, valued, strict=True)
     ]
     await db.execute(STORE, msgspec.json.encode([after for _, after in done]).decode())
+    if is_report:
+        done, held = await fraud.judge(db, network.program_id, done, act)
+        words |= dict.fromkeys(held, "held_for_review")
     negative = await bookings.move(db, network.program_id, done, act)
     await bookings.announce(db, done, negative, act)
     return words

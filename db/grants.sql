@@ -50,6 +50,9 @@ BEGIN
         GRANT DELETE ON kyc, payout_method, payout_event TO stampgate_app;
         GRANT INSERT, UPDATE ON network, exchange_rate, postback, conversion TO stampgate_app;
         GRANT DELETE ON postback TO stampgate_app;
+        GRANT INSERT, UPDATE ON fraud_rule, fraud_case, fraud_hit TO stampgate_app;
+        GRANT INSERT ON fraud_rule_version TO stampgate_app;
+        GRANT INSERT, UPDATE ON reclassification TO stampgate_app;
         GRANT USAGE ON SEQUENCE link_version TO stampgate_app;
         GRANT EXECUTE ON FUNCTION keep_click_partitions(date, integer, integer) TO stampgate_app;
     END IF;

@@ -447,6 +447,58 @@ CREATE TABLE public.exchange_rate (
     CONSTRAINT exchange_rate_is_positive CHECK ((rate > (0)::numeric))
 );
 
+CREATE TABLE public.fraud_case (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    conversion_id text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    currency text COLLATE pg_catalog."C",
+    cashback_minor bigint NOT NULL,
+    decided_by text COLLATE pg_catalog."C",
+    reason text,
+    opened_at timestamp with time zone NOT NULL,
+    decided_at timestamp with time zone,
+    CONSTRAINT fraud_case_decision_is_whole CHECK ((((state = 'open'::text) = (decided_by IS NULL)) AND ((decided_by IS NULL) = (decided_at IS NULL)))),
+    CONSTRAINT fraud_case_state_is_known CHECK ((state = ANY (ARRAY['open'::text, 'released'::text, 'rejected'::text])))
+);
+
+CREATE TABLE public.fraud_hit (
+    conversion_id text NOT NULL COLLATE pg_catalog."C",
+    rule_id text NOT NULL COLLATE pg_catalog."C",
+    rule_version integer NOT NULL,
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    case_id text COLLATE pg_catalog."C",
+    action text NOT NULL COLLATE pg_catalog."C",
+    is_shadow boolean NOT NULL,
+    reason text NOT NULL,
+    hit_at timestamp with time zone NOT NULL,
+    withdrawn_at timestamp with time zone,
+    CONSTRAINT fraud_hit_action_is_known CHECK ((action = ANY (ARRAY['flag'::text, 'hold'::text, 'reject'::text]))),
+    CONSTRAINT fraud_hit_in_shadow_opens_no_case CHECK ((is_shadow = (case_id IS NULL)))
+);
+
+CREATE TABLE public.fraud_rule (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    deleted_at timestamp with time zone
+);
+
+CREATE TABLE public.fraud_rule_version (
+    rule_id text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    condition jsonb NOT NULL,
+    action text NOT NULL COLLATE pg_catalog."C",
+    is_shadow boolean NOT NULL,
+    changed_by text NOT NULL COLLATE pg_catalog."C",
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT fraud_rule_version_action_is_known CHECK ((action = ANY (ARRAY['flag'::text, 'hold'::text, 'reject'::text])))
+);
+
 CREATE TABLE public.hold (
     partition smallint NOT NULL,
     generation integer NOT NULL,
@@ -966,6 +1018,36 @@ CREATE TABLE public.quiet_hours (
     CONSTRAINT quiet_hours_last CHECK ((begins_minute <> ends_minute))
 );
 
+CREATE TABLE public.reclassification (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    rule_id text COLLATE pg_catalog."C",
+    rule_version integer,
+    condition jsonb NOT NULL,
+    action text NOT NULL COLLATE pg_catalog."C",
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone NOT NULL,
+    is_dry_run boolean NOT NULL,
+    state text NOT NULL COLLATE pg_catalog."C",
+    network_id text COLLATE pg_catalog."C",
+    conversion_id text NOT NULL COLLATE pg_catalog."C",
+    looked_at integer NOT NULL,
+    flagged integer NOT NULL,
+    held integer NOT NULL,
+    rejected integer NOT NULL,
+    released integer NOT NULL,
+    difference jsonb NOT NULL,
+    requested_by text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT reclassification_action_is_known CHECK ((action = ANY (ARRAY['flag'::text, 'hold'::text, 'reject'::text]))),
+    CONSTRAINT reclassification_ends_when_it_is_done CHECK (((state = 'done'::text) = (finished_at IS NOT NULL))),
+    CONSTRAINT reclassification_looks_at_a_span CHECK ((since < until)),
+    CONSTRAINT reclassification_rule_is_whole CHECK (((rule_id IS NULL) = (rule_version IS NULL))),
+    CONSTRAINT reclassification_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text]))),
+    CONSTRAINT reclassification_without_a_rule_is_dry CHECK ((is_dry_run OR (rule_id IS NOT NULL)))
+);
+
 CREATE TABLE public.recovery_code (
     subject_id text NOT NULL COLLATE pg_catalog."C",
     code_hash bytea NOT NULL,
@@ -1202,6 +1284,18 @@ ALTER TABLE ONLY public.erasure
 ALTER TABLE ONLY public.exchange_rate
     ADD CONSTRAINT exchange_rate_pkey PRIMARY KEY (program_id, source, target, valid_from);
 
+ALTER TABLE ONLY public.fraud_case
+    ADD CONSTRAINT fraud_case_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.fraud_hit
+    ADD CONSTRAINT fraud_hit_pkey PRIMARY KEY (conversion_id, rule_id, rule_version);
+
+ALTER TABLE ONLY public.fraud_rule
+    ADD CONSTRAINT fraud_rule_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.fraud_rule_version
+    ADD CONSTRAINT fraud_rule_version_pkey PRIMARY KEY (rule_id, version);
+
 ALTER TABLE ONLY public.hold
     ADD CONSTRAINT hold_pkey PRIMARY KEY (partition, generation, sequence);
 
@@ -1346,6 +1440,9 @@ ALTER TABLE ONLY public.quarantine
 ALTER TABLE ONLY public.quiet_hours
     ADD CONSTRAINT quiet_hours_pkey PRIMARY KEY (member_id);
 
+ALTER TABLE ONLY public.reclassification
+    ADD CONSTRAINT reclassification_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.recovery_code
     ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (subject_id, code_hash);
 
@@ -1441,6 +1538,20 @@ CREATE INDEX erasure_by_program ON public.erasure USING btree (program_id, id);
 
 CREATE INDEX erasure_by_time ON public.erasure USING btree (finished_at);
 
+CREATE INDEX fraud_case_by_conversion ON public.fraud_case USING btree (conversion_id, id);
+
+CREATE INDEX fraud_case_by_program ON public.fraud_case USING btree (program_id, id);
+
+CREATE INDEX fraud_case_by_state ON public.fraud_case USING btree (program_id, state, id);
+
+CREATE UNIQUE INDEX fraud_case_is_open_once ON public.fraud_case USING btree (conversion_id) WHERE (state = 'open'::text);
+
+CREATE INDEX fraud_hit_by_case ON public.fraud_hit USING btree (case_id) WHERE (case_id IS NOT NULL);
+
+CREATE INDEX fraud_hit_by_rule ON public.fraud_hit USING btree (rule_id, rule_version);
+
+CREATE INDEX fraud_rule_by_program ON public.fraud_rule USING btree (program_id, id) WHERE (deleted_at IS NULL);
+
 CREATE INDEX hold_by_member ON public.hold USING btree (member_id);
 
 CREATE INDEX hold_open ON public.hold USING btree (partition) WHERE (state = 'open'::text);
@@ -1533,6 +1644,8 @@ CREATE INDEX postback_unread ON public.postback USING btree (id) WHERE (verdict 
 
 CREATE INDEX push_subscription_by_member ON public.push_subscription USING btree (member_id, id);
 
+CREATE INDEX reclassification_by_program ON public.reclassification USING btree (program_id, id);
+
 CREATE INDEX registration_by_expiry ON public.registration USING btree (expires_at);
 
 CREATE INDEX revocation_by_time ON public.revocation USING btree (revoked_at);
@@ -1610,6 +1723,12 @@ ALTER TABLE ONLY public.erasure
 ALTER TABLE ONLY public.exchange_rate
     ADD CONSTRAINT exchange_rate_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
 
+ALTER TABLE ONLY public.fraud_rule
+    ADD CONSTRAINT fraud_rule_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.fraud_rule_version
+    ADD CONSTRAINT fraud_rule_version_rule_exists FOREIGN KEY (rule_id) REFERENCES public.fraud_rule(id);
+
 ALTER TABLE ONLY public.identity
     ADD CONSTRAINT identity_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
 
@@ -1678,6 +1797,9 @@ ALTER TABLE ONLY public.push_subscription
 
 ALTER TABLE ONLY public.quiet_hours
     ADD CONSTRAINT quiet_hours_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);
+
+ALTER TABLE ONLY public.reclassification
+    ADD CONSTRAINT reclassification_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
 
 ALTER TABLE ONLY public.recovery_code
     ADD CONSTRAINT recovery_code_subject_id_fkey FOREIGN KEY (subject_id) REFERENCES public.totp(subject_id) ON DELETE CASCADE;

@@ -34,6 +34,8 @@ EventType = Literal[
     "conversion.declined",
     "conversion.reversed",
     "balance.negative",
+    "fraud.case_opened",
+    "fraud.case_resolved",
 ]
 EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
 TEST_EVENT: Final = "webhook.test"

@@ -44,7 +44,9 @@ class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ShownConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversion. What networks pay the program is told to operators only."""
+    """A conversion. What networks pay the program, and what somebody has to look at, is told to
+    operators only.
+    """
 
     id: str
     network: str
@@ -183,7 +185,7 @@ def shown(call: Call, one: Conversion) -> ShownConversion:
         network=one.network_id,
         state=one.state,
         parked=one.parked,
-        review=one.review,
+        review=one.review if is_operator else None,
         order_id=one.order_id,
         sale_minor=one.sale_minor,
         sale_currency=one.sale_currency,

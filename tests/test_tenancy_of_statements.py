@@ -59,6 +59,7 @@ REASONS: Final[dict[tuple[str, str], str]] = {
     ("db.operators", "IS_TAKEN"): "a mail address belongs to one operator of the installation",
     ("db.payouts", "ADD"): "a provider's call, before it is known whose it is",
     ("db.payouts", "RESUME"): "of all programs, for the schedule",
+    ("db.reclassifications", "LOAD"): "a task's, by the id that a program's own row named",
     ("db.reports", "FIND"): "a provider's report, which names no program",
     ("db.reports", "HOLDERS"): "a number writes to the installation",
     ("db.reports", "MOVE"): "a provider's report, which names no program",

@@ -33,6 +33,7 @@ from workers import (
     notifications,
     payouts,
     privacy,
+    reclassify,
     sync,
     webhooks,
 )
@@ -52,6 +53,7 @@ ACTIONS: Final[Mapping[type[tasks.Task], Action]] = {
     tasks.PayWithdrawal: payouts.pay,
     tasks.TellCashback: conversions.tell,
     tasks.SyncNetwork: sync.sync,
+    tasks.Reclassify: reclassify.reclassify,
 }
 
 # Starts after which a task whose action fails is given up, and the waits between them.

@@ -106,3 +106,10 @@ def test_link_bits_are_the_end_of_the_link_id() -> None:
 def test_a_member_stays_in_its_partition() -> None:
     assert ids.partition_of("prg_1", "mem_1") == 960_535_695 % 16
     assert {ids.partition_of("prg_1", f"mem_{n}") for n in range(500)} == set(range(16))
+
+
+@given(st.integers(1, 2**47), entropies)
+def test_ids_of_a_moment_begin_where_it_begins(ms: int, entropy: bytes) -> None:
+    made = ids.new("conversion", ms, entropy)
+    assert ids.first("conversion", ms) < made < ids.first("conversion", ms + 1)
+    assert ids.new("conversion", ms - 1, entropy) < ids.first("conversion", ms)

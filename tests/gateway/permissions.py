@@ -230,6 +230,18 @@ get_conversion | me conversions:read | member staff owner app
 get_attribution | conversions:read | staff owner app
 reopen_conversion | conversions:write | owner app
 reject_conversion | conversions:write | owner app
+create_fraud_rule | conversions:write | owner app
+list_fraud_rules | conversions:read | staff owner app
+get_fraud_rule | conversions:read | staff owner app
+put_fraud_rule | conversions:write | owner app
+delete_fraud_rule | conversions:write | owner app
+list_fraud_cases | conversions:read | staff owner app
+get_fraud_case | conversions:read | staff owner app
+release_fraud_case | conversions:write | owner app
+reject_fraud_case | conversions:write | owner app
+create_reclassification | conversions:write | owner app
+list_reclassifications | conversions:read | staff owner app
+get_reclassification | conversions:read | staff owner app
 get_trace | conversions:read | staff owner app
 get_solvency | conversions:write withdrawals:write | owner app
 live_alias_1 | - | anyone

@@ -29,6 +29,9 @@ BODIES: Final[dict[str, object]] = {
     "reject_withdrawal": {"reason": "x"},
     "reject_conversion": {"reason": "x"},
     "reopen_conversion": {"reason": "x"},
+    "put_fraud_rule": {"name": "Large", "condition": {"kind": "amount", "above_minor": 1}},
+    "release_fraud_case": {"reason": "x"},
+    "reject_fraud_case": {"reason": "x"},
     "simulate_network": {"txn_id": "x"},
     "complete_withdrawal": {"utr": "123456"},
 }
@@ -186,6 +189,24 @@ async def a_conversion(world: World) -> str:
     return str((await reporting.report(account, txid="t1"))["conversion"])
 
 
+async def a_rule(world: World) -> str:
+    body = {"name": "Large", "condition": {"kind": "amount", "above_minor": 0}}
+    return str((await post(world, "/v1/admin/fraud/rules", body))["id"])
+
+
+async def a_case(world: World) -> str:
+    await a_rule(world)
+    account = await reporting.network(world.client)
+    click = await reporting.click(world.client, world.db, await a_member(world))
+    await reporting.report(account, txid="t1", click_id=click, payout="5")
+    return str((await world.client.get("/v1/admin/fraud/cases")).body["data"][0]["id"])
+
+
+async def a_reclassification(world: World) -> str:
+    body = {"rule": await a_rule(world), **WEEK}
+    return str((await post(world, "/v1/admin/reclassifications", body))["id"])
+
+
 #: How to make what a name in a path stands for. A route with another name adds a line here.
 MAKE: Final[dict[str, Make]] = {
     "program_id": a_program,
@@ -214,6 +235,9 @@ MAKE: Final[dict[str, Make]] = {
     "postback_id": a_postback,
     "conversion_id": a_conversion,
     "trace_id": a_conversion,
+    "rule_id": a_rule,
+    "case_id": a_case,
+    "reclassification_id": a_reclassification,
 }
 
 
@@ -283,6 +307,7 @@ async def rows(db: Db) -> list[int]:
         *("program", "member", "merchant", "link", "webhook_endpoint", "webhook_delivery"),
         *("outbox", "operator", "session", "api_key", "idempotency", "audit_entry"),
         *("category", "offer", "kyc", "payout_method", "withdrawal", "money_transaction"),
-        *("network", "postback", "conversion"),
+        *("network", "postback", "conversion", "fraud_rule", "fraud_rule_version", "fraud_case"),
+        "reclassification",
     ]
     return [await db.fetchval(f"SELECT count(*) FROM {table}") for table in tables]

@@ -1,0 +1,266 @@
+"""What a fraud rule looks at: each kind is a few values and one function, which says why a
+conversion is hit, or nothing. It looks back only, from the moment at which the conversion was first
+seen, so that looking again later comes to the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from core import classes, clickid, conversions, errors
+from core.classes import ClassName
+from core.conversions import Conversion
+from core.links import Host
+
+DAY_S: Final = 86_400
+#: Of a member's history no more than the latest so many are looked at.
+HISTORY_MAX: Final = 1_000
+CLASSES_MAX: Final = len(classes.NAMES)
+
+Seconds = Annotated[int, Meta(ge=1, le=400 * DAY_S)]
+Window = Annotated[int, Meta(ge=60, le=400 * DAY_S)]
+Count = Annotated[int, Meta(ge=1, le=HISTORY_MAX - 1)]
+Minor = Annotated[int, Meta(ge=0, le=10**15)]
+Percent = Annotated[int, Meta(ge=1, le=100)]
+
+
+class History(NamedTuple):
+    """A member's conversions up to one, that one included, and how many of them were rejected or
+    reversed."""
+
+    made: int
+    taken_back: int
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a conversion. `histories` are by how far they go back, in seconds, and so is
+    `from_address`: how many conversions came from its address, if that is known. `payees` are the
+    members who are paid to one of the member's accounts, `holders` those who handed in the same
+    document, the member included.
+    """
+
+    found: Conversion
+    click_class: int | None = None
+    referrer: str = ""
+    member_since: dt.datetime | None = None
+    histories: Mapping[int, History] = {}
+    from_address: Mapping[int, int] = {}
+    payees: int = 1
+    holders: int = 1
+
+
+class _Kind(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
+):
+    """The base of all kinds."""
+
+
+class ClickToConversion(_Kind, frozen=True, kw_only=True, tag="click_to_conversion"):
+    """It came sooner after its click than `min_s`, or later than `max_s`."""
+
+    min_s: Seconds | None = None
+    max_s: Seconds | None = None
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        taken_s = after_click_s(facts.found)
+        if taken_s is None:
+            return None
+        if self.min_s is not None and taken_s < self.min_s:
+            return f"it came {taken_s:.0f} s after its click, sooner than {self.min_s} s"
+        if self.max_s is not None and taken_s > self.max_s:
+            return f"it came {taken_s:.0f} s after its click, later than {self.max_s} s"
+        return None
+
+
+class ClickClass(_Kind, frozen=True, kw_only=True, tag="click_class"):
+    """Its click was of one of these classes; whatever is not human, unless some are named."""
+
+    classes: Annotated[list[ClassName], Meta(min_length=1, max_length=CLASSES_MAX)] | None = None
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        if facts.click_class is None:
+            return None
+        name = classes.NAMES[facts.click_class]
+        is_hit = name != "human" if self.classes is None else name in self.classes
+        return f"its click was {name}" if is_hit else None
+
+
+class Referrer(_Kind, frozen=True, kw_only=True, tag="referrer"):
+    """Its click came from a page of one of these hosts, or of a host below one."""
+
+    hosts: Annotated[list[Host], Meta(min_length=1, max_length=200)]
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        labels = facts.referrer.split(".")
+        above = {".".join(labels[start:]) for start in range(len(labels))}
+        return f"its click came from {facts.referrer}" if above & set(self.hosts) else None
+
+
+class MemberVelocity(_Kind, frozen=True, kw_only=True, tag="member_velocity"):
+    """The member has more than `most` conversions within `window_s`."""
+
+    most: Count
+    window_s: Window
+
+    @property
+    def span_s(self) -> int:
+        """How far back the member's history is looked at."""
+        return self.window_s
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        made = facts.histories[self.window_s].made
+        if made <= self.most:
+            return None
+        return f"it is the member's conversion {made} within {self.window_s} s"
+
+
+class AddressVelocity(_Kind, frozen=True, kw_only=True, tag="address_velocity"):
+    """More than `most` conversions within `window_s` had clicks of one day from one network, /24 or
+    /48."""
+
+    most: Count
+    window_s: Annotated[int, Meta(ge=60, le=DAY_S)]
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        made = facts.from_address.get(self.window_s, 0)
+        if made <= self.most:
+            return None
+        return f"it is conversion {made} from its address within {self.window_s} s"
+
+
+class NewMember(_Kind, frozen=True, kw_only=True, tag="new_member"):
+    """It is the first conversion of a member who joined less than `younger_than_s` before, and its
+    cashback is above `above_minor`, in minor units of the program's currency."""
+
+    younger_than_s: Window
+    above_minor: Minor = 0
+
+    @property
+    def span_s(self) -> int:
+        """How far back the member's history is looked at: further than the member goes."""
+        return self.younger_than_s
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        found = facts.found
+        if facts.member_since is None or found.booked_cashback_minor <= self.above_minor:
+            return None
+        age_s = (found.first_seen_at - facts.member_since).total_seconds()
+        if age_s >= self.younger_than_s or facts.histories[self.younger_than_s].made > 1:
+            return None
+        return f"it is the first of a member who joined {max(age_s, 0):.0f} s before"
+
+
+class Reversals(_Kind, frozen=True, kw_only=True, tag="reversals"):
+    """Of the member's other conversions within `window_s`, at least `at_least` of them, `percent`
+    or more were rejected or reversed."""
+
+    percent: Percent
+    at_least: Count = 5
+    window_s: Window = 90 * DAY_S
+
+    @property
+    def span_s(self) -> int:
+        """How far back the member's history is looked at."""
+        return self.window_s
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        made, taken_back = facts.histories[self.window_s]
+        others = made - 1
+        if others < self.at_least or taken_back * 100 < others * self.percent:
+            return None
+        return f"{taken_back} of the member's {others} conversions before were taken back"
+
+
+class Amount(_Kind, frozen=True, kw_only=True, tag="amount"):
+    """Its cashback, or the commission, is above `above_minor`, in minor units of the program's
+    currency."""
+
+    of: Literal["cashback", "commission"] = "cashback"
+    above_minor: Minor
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        found = facts.found
+        is_cashback = self.of == "cashback"
+        amount = found.booked_cashback_minor if is_cashback else found.booked_commission_minor
+        if amount <= self.above_minor:
+            return None
+        return f"its {self.of} is {amount}, above {self.above_minor}"
+
+
+class SharedPayoutMethod(_Kind, frozen=True, kw_only=True, tag="shared_payout_method"):
+    """More than `most` members are paid to the same account."""
+
+    most: Count = 1
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        if facts.payees <= self.most:
+            return None
+        return f"{facts.payees} members are paid to the same account"
+
+
+class SharedDocument(_Kind, frozen=True, kw_only=True, tag="shared_document"):
+    """More than `most` members handed in the same document."""
+
+    most: Count = 1
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        if facts.holders <= self.most:
+            return None
+        return f"{facts.holders} members handed in the same document"
+
+
+Condition: TypeAlias = (
+    ClickToConversion
+    | ClickClass
+    | Referrer
+    | MemberVelocity
+    | AddressVelocity
+    | NewMember
+    | Reversals
+    | Amount
+    | SharedPayoutMethod
+    | SharedDocument
+)
+
+
+def check(condition: Condition) -> None:
+    """InvalidRequest for values that can hit nothing, or everything."""
+    if isinstance(condition, ClickToConversion):
+        least, most = condition.min_s, condition.max_s
+        if least is None and most is None:
+            raise _wrong("Say min_s, max_s, or both.")
+        if least is not None and most is not None and least > most:
+            raise _wrong("min_s is not above max_s.")
+
+
+def spans_s(conditions: Iterable[Condition]) -> list[int]:
+    """How far back, in seconds, these look at a member's history."""
+    looking = MemberVelocity | NewMember | Reversals
+    return sorted({one.span_s for one in conditions if isinstance(one, looking)})
+
+
+def after_click_s(found: Conversion) -> float | None:
+    """How long after its click it came; None when it is not known by its click."""
+    if found.attribution != "click" or found.click_id is None:
+        return None
+    at = found.event_at or found.first_seen_at
+    return (at - conversions.moment(clickid.decode(found.click_id).ms)).total_seconds()
+
+
+def _wrong(detail: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(detail, errors=[{"detail": detail, "pointer": "/condition"}])

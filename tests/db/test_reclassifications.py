@@ -1,0 +1,198 @@
+"""Looking at conversions again: a dry run says what a run then does, and a run does it once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import pytest
+
+from core.fraud import Action
+from core.fraud_rules import Amount, Condition, MemberVelocity
+from db import fraud_cases, fraud_rules, members, networks, pg, reclassifications
+from db.fraud_cases import Wanted
+from db.reclassifications import Reclassification
+from deploy.local.postgres import DatabaseUrls
+from tests.conftest import RING
+from tests.db import test_conversions as base
+from tests.db import test_fraud
+from tests.db.conftest import PROGRAM
+from tests.db.test_conversions import MEMBER, NETWORK, NEW, NOW, apply, report, roles
+from tests.db.test_fraud import GIVEN, HELD, KEPT, OPERATOR, reviews
+
+ALL: Final = Amount(above_minor=0)
+NONE: Final = Amount(above_minor=10**9)
+MS: Final = dt.timedelta(milliseconds=1)
+
+Run = Callable[..., Awaitable[Reclassification]]
+
+
+@pytest.fixture(autouse=True)
+async def network(db: pg.Db) -> None:
+    await members.add(db, RING, PROGRAM, MEMBER, members.NewMember())
+    await networks.add(db, RING, PROGRAM, NETWORK, NEW, b"")
+
+
+@pytest.fixture
+async def text(database: DatabaseUrls) -> str:
+    """A click of the member."""
+    made = base.click()
+    await base.store_click(database, made)
+    return made
+
+
+async def put(db: pg.Db, rule_id: str, condition: Condition, action: Action = "hold") -> None:
+    async with db.transaction():
+        before = await fraud_rules.lock(db, PROGRAM, rule_id)
+        new = fraud_rules.New(name="x", condition=condition, action=action, is_shadow=False)
+        await fraud_rules.put(db, PROGRAM, before, new, "opr_1", NOW)
+
+
+@pytest.fixture
+def run(db: pg.Db) -> Run:
+    """Runs a reclassification to its end."""
+    number = 0
+
+    async def look(
+        rule_id: str | None = None, *, is_dry: bool = False, since: dt.datetime = NOW,
+        until: dt.datetime = NOW + MS, condition: Condition = ALL,
+    ) -> Reclassification:  # fmt: skip
+        nonlocal number
+        number += 1
+        rule = None if rule_id is None else await fraud_rules.get(db, PROGRAM, rule_id)
+        new = reclassifications.New(
+            id=f"rcl_{number}",
+            rule=rule,
+            condition=condition if rule is None else rule.condition,
+            action="hold" if rule is None else rule.action,
+            since=since,
+            until=until,
+            is_dry_run=is_dry,
+        )
+        await reclassifications.add(db, PROGRAM, new, "opr_1", NOW)
+        while True:
+            async with db.transaction():
+                job = await reclassifications.to_do(db, new.id)
+                if job is None:
+                    return await reclassifications.get(db, PROGRAM, new.id)
+                await reclassifications.step(db, RING, job, OPERATOR)
+
+    return look
+
+
+def counts(job: Reclassification) -> tuple[int, ...]:
+    return (job.looked_at, job.flagged, job.held, job.rejected, job.released)
+
+
+def moved(job: Reclassification) -> dict[str, int]:
+    return {one.role: one.amount_minor for one in job.difference}
+
+
+async def snapshot(db: pg.Db) -> list[Any]:
+    tables = ("conversion", "fraud_case", "fraud_hit", "money_account", "money_posting")
+    return [
+        [tuple(row) for row in await db.fetch(f"SELECT * FROM {table} ORDER BY 1, 2")]
+        for table in tables
+    ]
+
+
+async def test_a_dry_run_says_what_a_run_does_and_a_second_does_nothing(
+    db: pg.Db, text: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reclassifications, "BATCH", 2)
+    await networks.add(db, RING, PROGRAM, "net_2", NEW, b"")
+    await apply(db, *(report(f"t{number}", click_id=text) for number in range(5)))
+    await apply(db, report("small", click_id=text, commission_minor=3), report("nobodys"))
+    rule_id = await test_fraud.add(db, Amount(above_minor=50))
+    before = await snapshot(db)
+    dry = await run(rule_id, is_dry=True)
+    assert counts(dry) == (7, 0, 5, 0, 0)
+    assert await snapshot(db) == before
+    real = await run(rule_id)
+    assert (counts(real), real.difference) == (counts(dry), dry.difference)
+    assert moved(real) == {"available": -500, "review": 500, "margin": -500, "expected": 500}
+    assert (await roles(db))["review"] == 500
+    assert len(await test_fraud.cases(db, state="open")) == 5
+    after = await snapshot(db)
+    assert counts(await run(rule_id)) == (7, 0, 0, 0, 0)
+    assert await snapshot(db) == after
+    await put(db, rule_id, NONE)
+    back = await run(rule_id)
+    assert counts(back) == (7, 0, 0, 0, 5)
+    assert moved(back) == {role: -amount for role, amount in moved(real).items()}
+    assert await test_fraud.cases(db, state="open") == []
+    assert counts(await run(rule_id)) == (7, 0, 0, 0, 0)
+
+
+async def test_a_rule_that_becomes_stricter_and_milder_is_followed(
+    db: pg.Db, text: str, run: Run
+) -> None:
+    rule_id = await test_fraud.add(db, ALL)
+    await apply(db, report(click_id=text))
+    assert await roles(db) == HELD
+    steps: list[tuple[Action, dict[str, int], str]] = [
+        ("reject", KEPT, "rejected"),
+        ("hold", HELD, "open"),
+        ("reject", KEPT, "rejected"),
+        ("flag", GIVEN, "open"),
+    ]
+    for action, money, state in steps:
+        await put(db, rule_id, ALL, action)
+        dry = await run(rule_id, is_dry=True)
+        real = await run(rule_id)
+        assert (dry.difference, counts(dry)) == (real.difference, counts(real))
+        assert moved(await run(rule_id)) == {}
+        assert await roles(db) == money
+        [case] = await test_fraud.cases(db)
+        assert case.state == state
+    assert await apply(db, report(click_id=text, status="settled")) == ["updated"]
+    assert await roles(db) == {"settled": -200, "available": 100, "margin": 100}
+
+
+async def test_what_a_person_decided_stays(db: pg.Db, text: str, run: Run) -> None:
+    rule_id = await test_fraud.add(db, ALL)
+    await apply(db, report("t1", click_id=text), report("t2", click_id=text))
+    one, other = await test_fraud.cases(db)
+    await test_fraud.decide(db, one, "release")
+    await test_fraud.decide(db, other, "reject")
+    before = await roles(db)
+    for condition, action in ((ALL, "reject"), (NONE, "hold")):
+        await put(db, rule_id, condition, action)  # type: ignore[arg-type]  # words of a loop
+        assert counts(await run(rule_id)) == (2, 0, 0, 0, 0)
+    strict = await test_fraud.add(db, ALL, "reject")
+    assert counts(await run(strict)) == (2, 0, 0, 1, 0)
+    assert await roles(db) != before
+    assert await roles(db) == {"receivable": -400, "margin": 400}
+
+
+async def test_what_another_rule_holds_stays_held(db: pg.Db, text: str, run: Run) -> None:
+    rule_id, _ = await test_fraud.add(db, ALL), await test_fraud.add(db, ALL)
+    await apply(db, report(click_id=text))
+    await put(db, rule_id, NONE)
+    assert counts(await run(rule_id)) == (1, 0, 0, 0, 0)
+    assert await roles(db) == HELD
+    [case] = await test_fraud.cases(db, state="open")
+    assert sorted(hit.withdrawn_at is None for hit in case.hits) == [False, True]
+
+
+async def test_only_the_span_is_looked_at_and_a_rule_can_be_tried_unstored(
+    db: pg.Db, text: str, run: Run
+) -> None:
+    for number in range(3):
+        act = base.ACT._replace(at=NOW + number * MS)
+        await apply(db, report(f"t{number}", click_id=text), act=act)
+    few = await run(is_dry=True, since=NOW + MS, until=NOW + 2 * MS)
+    assert counts(few) == (1, 0, 1, 0, 0)
+    quick = MemberVelocity(most=1, window_s=60)
+    many = await run(is_dry=True, until=NOW + 3 * MS, condition=quick)
+    assert counts(many) == (3, 0, 2, 0, 0)
+    assert await reviews(db) == [None] * 3
+    assert await fraud_cases.page(db, PROGRAM, before="", limit=9, wanted=Wanted()) == []
+    assert moved(many) == {"available": -200, "review": 200, "margin": -200, "expected": 200}
+
+
+async def test_without_a_network_there_is_nothing_to_look_at(db: pg.Db, run: Run) -> None:
+    await test_fraud.another_program(db)
+    await db.execute("UPDATE network SET program_id = 'prg_2'")
+    assert counts(await run(is_dry=True)) == (0, 0, 0, 0, 0)
