@@ -1,6 +1,7 @@
 """How people are reached and recognized: mail addresses and phone numbers in their one spelling.
 
-A mail address is compared without regard to case. A phone number is E.164, with its country code.
+A mail address is compared without regard to case; letters that merely look alike are others. A
+phone number is E.164, with its country code.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 import unicodedata
 from typing import Annotated, Final, Literal, NamedTuple
 
+import idna
 import msgspec
 import phonenumbers
 
@@ -34,9 +36,20 @@ class Contact(NamedTuple):
 
 def email(text: str) -> Contact:
     """The mail address; InvalidRequest when it cannot be one."""
-    address = unicodedata.normalize("NFC", text.strip()).casefold()
+    # Not casefold: it takes ß for ss and ſ for s, and another mailbox for this one.
+    address = unicodedata.normalize("NFC", text.strip().lower())
     match = _EMAIL.fullmatch(address)
-    if match is None or len(address) > EMAIL_MAX or ".." in address:
+    is_seen = not any(unicodedata.category(char).startswith("C") for char in address)
+    if match is None or ".." in address or not is_seen:
+        raise _bad("This is no mail address.", "email")
+    local, _, domain = address.rpartition("@")
+    try:
+        # As it is spelled where mail is sent to: else a mailbox would have many spellings, and
+        # each a count of its own for codes.
+        address = f"{local}@{idna.decode(domain, uts46=True, std3_rules=True)}"
+    except UnicodeError:
+        address = ""
+    if not 0 < len(address) <= EMAIL_MAX:
         raise _bad("This is no mail address.", "email")
     return Contact("email", address)
 

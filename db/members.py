@@ -10,9 +10,9 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core import errors
+from core import errors, names
 from core.keyring import KeyRing
-from core.links import Line, Name, Ref
+from core.links import Name, Ref
 from db import sealing
 from db.pg import Db
 
@@ -83,7 +83,7 @@ class NewMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What a caller says of a member."""
 
     external_id: Ref | None = None
-    name: Line | None = None
+    name: names.Name | None = None
     attributes: Attributes = {}
 
 

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from core import errors, jwks
-from core.links import Line
+from core.names import Name
 from core.roles import Role
 from db import contacts, credentials, members, operators
 from db.contacts import MemberContact
@@ -27,7 +27,7 @@ KEYS_FRESH: Final = {"Cache-Control": "public, max-age=300"}
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What people may change of themselves. Contacts have routes of their own."""
 
-    name: Line | None = None
+    name: Name | None = None
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True):

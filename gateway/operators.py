@@ -15,7 +15,7 @@ from aiohttp import web
 
 from core import contacts, errors, passwords, templates
 from core.contacts import Email
-from core.links import Line
+from core.names import Name
 from db import codes, credentials, mfa, notifications, operators, sessions
 from db.notifications import New
 from db.operators import Operator, OperatorRole, State
@@ -36,7 +36,7 @@ class NewOperator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Somebody to be invited. `role` is admin for the platform's own staff and only there."""
 
     email: Email
-    name: Annotated[Line, msgspec.Meta(min_length=1)]
+    name: Annotated[Name, msgspec.Meta(min_length=1)]
     role: OperatorRole
     language: Language = templates.DEFAULT_LANGUAGE
 
@@ -44,7 +44,7 @@ class NewOperator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Employment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can be changed of an operator."""
 
-    name: Annotated[Line, msgspec.Meta(min_length=1)]
+    name: Annotated[Name, msgspec.Meta(min_length=1)]
     role: Literal["staff", "owner"]
     state: State
     language: Language

@@ -9,7 +9,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from core import errors
-from core.links import Line
+from core.names import Name
 from core.programs import ProgramSettings, zone
 from db import programs
 from db.pg import Db
@@ -26,7 +26,7 @@ TimeZone = Annotated[str, Meta(min_length=1, max_length=64)]
 class NewProgram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A program to be made; its days are those of its time zone, an IANA name."""
 
-    name: Annotated[Line, Meta(min_length=1)]
+    name: Annotated[Name, Meta(min_length=1)]
     currency: Currency
     time_zone: TimeZone = "UTC"
     settings: ProgramSettings = ProgramSettings()

@@ -18,7 +18,7 @@ from aiohttp import web
 from core import codes, contacts, errors, passwords
 from core.codes import Code
 from core.contacts import Email, Phone
-from core.links import Line
+from core.names import Name
 from db import codes as stored_codes
 from db import contacts as stored_contacts
 from db import credentials, members, registrations
@@ -42,7 +42,7 @@ class Register(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     email: Email | None = None
     phone: Phone | None = None
     password: passwords.Attempt
-    name: Line | None = None
+    name: Name | None = None
 
     def __repr__(self) -> str:
         return "Register(…)"

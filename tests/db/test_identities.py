@@ -122,6 +122,12 @@ async def test_otherwise_a_mail_address_that_is_taken_is_refused(
     assert await rows(db) == before
 
 
+async def test_a_mail_address_that_merely_looks_alike_opens_no_account(db: Db) -> None:
+    await a_member(db, OTHER, mail="weiss@example.test", is_verified=True)
+    alike = msgspec.structs.replace(ASHA, mail="wei\u00df@example.test")
+    assert await sign_in(db, proof(alike)) == SignedIn(MEMBER, is_new_member=True, is_new_link=True)
+
+
 async def test_a_member_who_has_another_identity_of_the_provider_gets_no_second(db: Db) -> None:
     await a_member(db, OTHER, mail=MAIL, is_verified=True)
     await link(db, proof(Profile(subject="2")), OTHER)
