@@ -78,6 +78,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "password_changed": Kind({}, channels=_ANY),
     "second_factor_on": Kind({}),
     "second_factor_off": Kind({}),
+    "contact_changed": Kind({}, channels=_TO_CONTACTS),
     "break_glass": Kind(
         {"operator": "opr_01jd", "reason": "a member cannot sign in", "minutes": 60},
         frozenset({"reason"}),

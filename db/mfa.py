@@ -149,8 +149,13 @@ async def disable(db: Db, subject_id: str) -> bool:
     asked for.
     """
     was_enabled = await db.fetchval(DELETE, subject_id)
-    await db.execute(DELETE_CHALLENGES, subject_id)
+    await give_up(db, subject_id)
     return bool(was_enabled)
+
+
+async def give_up(db: Db, subject_id: str) -> None:
+    """Let no sign-in be completed that waits for its second factor: its first one is void."""
+    await db.execute(DELETE_CHALLENGES, subject_id)
 
 
 async def renew_recovery_codes(db: Db, subject_id: str) -> list[str]:

@@ -18,7 +18,7 @@ from core.codes import Code, Purpose
 from core.contacts import Email, Phone
 from db import codes as stored
 from db import contacts as stored_contacts
-from db import credentials, operators, sessions
+from db import credentials, mfa, operators, sessions
 from db.codes import Aim, Limits
 from db.pg import Db
 from gateway import auditing, limits, notices, signin
@@ -205,6 +205,7 @@ async def _set_password(call: Call, aim: Aim, code: str, password: str) -> web.R
             if owner is not None:
                 await credentials.put(db, owner.id, owner.program_id, password_hash)
                 ended = await sessions.revoke_all(db, owner.id, app.lifetimes)
+                await mfa.give_up(db, owner.id)
                 await notices.send(call, db, owner.id, owner.program_id, "password_changed")
                 await auditing.record(
                     call, db, "password.reset", owner.id, program_id=owner.program_id
@@ -231,7 +232,7 @@ async def _redeem(call: Call, db: Db, aim: Aim, code: str) -> Owner | None:
 def _attempt(call: Call, aim: Aim) -> AbstractAsyncContextManager[None]:
     """A wrong code counts as a wrong password does."""
     hashes_of = operators.hashes if aim.program_id is None else stored_contacts.hashes
-    account = hashes_of(call.app.ring, aim.contact)[0]
+    account = limits.account(aim.program_id, hashes_of(call.app.ring, aim.contact)[0])
     return limits.attempt(call.app, account, call.address, errors.CodeInvalid)
 
 

@@ -19,7 +19,7 @@ from db import contacts as stored_contacts
 from db.codes import Aim
 from db.contacts import MemberContact
 from db.pg import Db
-from gateway import auditing, codes
+from gateway import auditing, codes, notices
 from gateway.app import Call, read_as
 from gateway.codes import CodeSent
 from web import problem
@@ -61,11 +61,15 @@ async def confirm(call: Call) -> web.Response:
     async with app.transaction() as db:
         contact = await _contact(call, db, wanted.address)
         aim = Aim(program_id, "verify", contact)
+        present = await _present(call, db)
         found = await codes.redeem(call, db, aim, wanted.code)
         if found == member_id:
             await stored_contacts.put(
                 db, app.ring, program_id, member_id, contact, is_verified=True
             )
+            # Whoever has got hold of a session shall not take the account over unheard.
+            if present is not None and present.verified_at and present.address != contact.address:
+                await notices.tell_replaced(call, db, Contact(present.channel, present.address))
             changed = auditing.named([contact.channel])
             await auditing.record(call, db, "contact.verify", member_id, after=changed)
     if found != member_id:
@@ -79,12 +83,17 @@ async def _contact(call: Call, db: Db, address: str | None) -> Contact:
     channel = _channel(call)
     if address is not None:
         return contacts.email(address) if channel == "email" else contacts.phone(address)
-    caller = call.principal
+    present = await _present(call, db)
+    if present is None:
+        raise errors.ContactNotFound
+    return Contact(present.channel, present.address)
+
+
+async def _present(call: Call, db: Db) -> MemberContact | None:
+    """The member's contact of the path's channel, as it is now."""
+    caller, channel = call.principal, _channel(call)
     own = await stored_contacts.of_member(db, call.app.ring, caller.program_id, caller.subject)
-    for one in own:
-        if one.channel == channel:
-            return Contact(one.channel, one.address)
-    raise errors.ContactNotFound
+    return next((one for one in own if one.channel == channel), None)
 
 
 def _channel(call: Call) -> Channel:

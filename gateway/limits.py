@@ -41,6 +41,13 @@ async def attempt(
     await sign_in_succeeded(app, account_hash)
 
 
+def account(program_id: str | None, contact_hash: bytes) -> bytes:
+    """What stands for the account of a contact, whether there is one or not. A contact has one in
+    each program: who fails in one of them closes no other.
+    """
+    return (program_id or "").encode() + contact_hash
+
+
 async def check_sign_in(app: App, account_hash: bytes, address: str) -> None:
     """Begin to check a password or a code; RateLimited after too many failures.
 

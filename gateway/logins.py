@@ -11,9 +11,9 @@ from aiohttp import web
 from core import contacts, errors, passwords
 from core.contacts import Email, Phone
 from db import contacts as stored_contacts
-from db import credentials, operators, sessions
+from db import credentials, mfa, operators, sessions
 from db.credentials import Known
-from gateway import auditing, limits, signin
+from gateway import auditing, limits, notices, signin
 from gateway.app import Call, read_as
 from gateway.sessions import OWN
 from gateway.signin import SignIn, Subject
@@ -65,7 +65,7 @@ async def log_in(call: Call) -> web.Response:
     hashes = stored_contacts.hashes(call.app.ring, contact)
     async with call.app.connection() as db:
         known = await credentials.of_member(db, program_id, contact.channel, hashes)
-    return await _sign_in(call, known, hashes[0], login.password)
+    return await _sign_in(call, known, limits.account(program_id, hashes[0]), login.password)
 
 
 async def log_in_operator(call: Call) -> web.Response:
@@ -74,13 +74,13 @@ async def log_in_operator(call: Call) -> web.Response:
     hashes = operators.hashes(call.app.ring, contacts.email(login.email))
     async with call.app.connection() as db:
         known = await credentials.of_operator(db, hashes)
-    return await _sign_in(call, known, hashes[0], login.password)
+    return await _sign_in(call, known, limits.account(None, hashes[0]), login.password)
 
 
-async def _sign_in(call: Call, known: Known, account_hash: bytes, password: str) -> web.Response:
+async def _sign_in(call: Call, known: Known, account: bytes, password: str) -> web.Response:
     refused = errors.SignInRefused
     try:
-        async with limits.attempt(call.app, account_hash, signin.client(call), refused):
+        async with limits.attempt(call.app, account, signin.client(call), refused):
             grant = await _grant(call, known, password)
     except refused:
         signin.count("password", "refused")
@@ -141,6 +141,9 @@ async def change_password(call: Call) -> web.Response:
         if not await credentials.change(db, known, new_hash):
             raise errors.SignInRefused
         ended = await sessions.revoke_all(db, caller.subject, app.lifetimes, but=caller.session_id)
+        await mfa.give_up(db, caller.subject)
+        program_id = signin.own_program(call)
+        await notices.send(call, db, caller.subject, program_id, "password_changed")
         await auditing.record(call, db, "password.change", caller.subject)
     await signin.end(app, ended)
     return web.Response(status=204)
@@ -183,6 +186,7 @@ ROUTES: tuple[Route, ...] = (
         repeats="The second time the present password is another one, and nothing is changed.",
         errors=(
             errors.SignInRefused,
+            errors.OperatorNotFound,
             errors.PasswordTooWeak,
             errors.RateLimited,
             errors.OverCapacity,

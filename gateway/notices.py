@@ -33,18 +33,37 @@ async def send(call: Call, db: Db, subject_id: str, program_id: str | None, temp
         devices = await push_subscriptions.addresses(db, ring, program_id, subject_id)
         wanted += [("push", address) for address in devices]
     for channel, address in wanted:
-        new = notifications.New(
-            program_id=program_id,
-            recipient_kind="member" if ids.is_id(subject_id, "member") else "operator",
-            recipient_id=subject_id,
-            channel=channel,
-            address=address,
-            template=template,
-            language=language(call),
-            variables={},
-            dedupe_key=call.app.new_id("notification"),
-        )
-        await notifications.add(db, call.app.ring, new)
+        await _add(call, db, subject_id, program_id, template, channel, address)
+
+
+async def tell_replaced(call: Call, db: Db, contact: Contact) -> None:
+    """Tell the mailbox or the phone that was the calling member's until now that it is no more."""
+    caller, channel = call.principal, CHANNELS[contact.channel]
+    program_id, template = caller.program_id, "contact_changed"
+    await _add(call, db, caller.subject, program_id, template, channel, contact.address)
+
+
+async def _add(
+    call: Call,
+    db: Db,
+    subject_id: str,
+    program_id: str | None,
+    template: str,
+    channel: templates.Channel,
+    address: str,
+) -> None:
+    new = notifications.New(
+        program_id=program_id,
+        recipient_kind="member" if ids.is_id(subject_id, "member") else "operator",
+        recipient_id=subject_id,
+        channel=channel,
+        address=address,
+        template=template,
+        language=language(call),
+        variables={},
+        dedupe_key=call.app.new_id("notification"),
+    )
+    await notifications.add(db, call.app.ring, new)
 
 
 async def contacts_of(call: Call, db: Db, subject_id: str, program_id: str | None) -> list[Contact]:

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from core import errors, sessions
+from db import mfa
 from db import sessions as stored
 from db.sessions import Reused, Shown
 from gateway import auditing, lists, signin
@@ -79,6 +80,7 @@ async def log_out_everywhere(call: Call) -> web.Response:
     app = call.app
     async with app.transaction() as db:
         ended = await stored.revoke_all(db, call.principal.subject, app.lifetimes)
+        await mfa.give_up(db, call.principal.subject)
         await auditing.record(call, db, "session.end_all", call.principal.subject)
     await signin.end(app, ended)
     return web.Response(status=204)

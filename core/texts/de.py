@@ -76,6 +76,13 @@ Für die Anmeldung bei {program} genügt ab jetzt Ihr Passwort.
 Haben Sie das nicht selbst ausgeschaltet, dann legen Sie jetzt ein neues Passwort fest.
 """,
     ),
+    "contact_changed": Texts(
+        subject="Ihre Adresse bei {program} wurde geändert",
+        text="""\
+Ihr Konto bei {program} hat jetzt eine andere E-Mail-Adresse als diese.
+Haben Sie das nicht selbst geändert, dann schreiben Sie jetzt an {program}.
+""",
+    ),
     "break_glass": Texts(
         subject="Notzugriff auf {program}",
         text="""\
@@ -154,6 +161,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "password_changed": Texts(
         text="Ihr Passwort für {program} wurde geändert. Waren Sie es nicht, dann legen Sie jetzt ein neues fest."
+    ),
+    "contact_changed": Texts(
+        text="Ihr Konto bei {program} hat jetzt eine andere Telefonnummer als diese. Waren Sie es nicht, dann schreiben Sie jetzt dorthin."
     ),
     "withdrawal_requested": Texts(
         text="Sie haben {program} um Auszahlung von {amount} gebeten. Waren Sie das nicht, schreiben Sie jetzt dorthin."

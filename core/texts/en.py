@@ -76,6 +76,13 @@ Signing in to {program} takes only your password from now on.
 If it was not you who turned this off, set a new password now.
 """,
     ),
+    "contact_changed": Texts(
+        subject="Your address for {program} was changed",
+        text="""\
+Your account on {program} has another mail address now, in place of this one.
+If it was not you who changed it, write to {program} now.
+""",
+    ),
     "break_glass": Texts(
         subject="Emergency access to {program}",
         text="""\
@@ -154,6 +161,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "password_changed": Texts(
         text="Your password for {program} was changed. If it was not you, set a new one now."
+    ),
+    "contact_changed": Texts(
+        text="Your account on {program} has another phone number now, in place of this one. If it was not you, write to them now."
     ),
     "withdrawal_requested": Texts(
         text="You asked {program} to pay you {amount}. If it was not you, write to them now."

@@ -76,6 +76,13 @@ A partir de ahora, para entrar en {program} basta con tu contraseña.
 Si no la desactivaste tú, elige otra contraseña ahora mismo.
 """,
     ),
+    "contact_changed": Texts(
+        subject="Tu dirección de {program} ha cambiado",
+        text="""\
+Tu cuenta de {program} tiene ahora otra dirección de correo en lugar de esta.
+Si no la cambiaste tú, escribe ahora mismo a {program}.
+""",
+    ),
     "break_glass": Texts(
         subject="Acceso de emergencia a {program}",
         text="""\
@@ -154,6 +161,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "password_changed": Texts(
         text="Se ha cambiado tu contraseña de {program}. Si no fuiste tú, elige otra ahora mismo."
+    ),
+    "contact_changed": Texts(
+        text="Tu cuenta de {program} tiene ahora otro número de teléfono en lugar de este. Si no fuiste tú, escribe ahora mismo a {program}."
     ),
     "withdrawal_requested": Texts(
         text="Ha pedido a {program} que le pague {amount}. Si no fue usted, escríbanos ahora."

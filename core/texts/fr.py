@@ -76,6 +76,13 @@ Votre mot de passe suffit désormais pour vous connecter à {program}.
 Si ce n'est pas vous qui l'avez désactivée, choisissez un nouveau mot de passe maintenant.
 """,
     ),
+    "contact_changed": Texts(
+        subject="Votre adresse pour {program} a été modifiée",
+        text="""\
+Votre compte {program} a désormais une autre adresse e-mail à la place de celle-ci.
+Si ce n'est pas vous qui l'avez modifiée, écrivez maintenant à {program}.
+""",
+    ),
     "break_glass": Texts(
         subject="Accès d'urgence à {program}",
         text="""\
@@ -154,6 +161,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "password_changed": Texts(
         text="Votre mot de passe pour {program} a été modifié. Si ce n'était pas vous, choisissez-en un nouveau maintenant."
+    ),
+    "contact_changed": Texts(
+        text="Votre compte {program} a désormais un autre numéro de téléphone à la place de celui-ci. Si ce n'était pas vous, écrivez maintenant à {program}."
     ),
     "withdrawal_requested": Texts(
         text="Vous avez demandé à {program} de vous verser {amount}. Si ce n'était pas vous, écrivez-nous."

@@ -76,6 +76,13 @@ EMAIL: Final[Mapping[str, Texts]] = {
 यदि यह आपने बंद नहीं किया, तो अभी नया पासवर्ड बनाएँ।
 """,
     ),
+    "contact_changed": Texts(
+        subject="{program} पर आपका पता बदल दिया गया है",
+        text="""\
+{program} पर आपके खाते में अब इस ईमेल पते की जगह दूसरा पता है।
+यदि यह आपने नहीं बदला, तो अभी {program} को लिखें।
+""",
+    ),
     "break_glass": Texts(
         subject="{program} तक आपातकालीन पहुँच",
         text="""\
@@ -154,6 +161,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "password_changed": Texts(
         text="{program} का आपका पासवर्ड बदल दिया गया है। यदि यह आपने नहीं किया, तो अभी नया पासवर्ड बनाएँ।"
+    ),
+    "contact_changed": Texts(
+        text="{program} पर आपके खाते में अब इस फ़ोन नंबर की जगह दूसरा नंबर है। यदि यह आपने नहीं किया, तो अभी {program} को लिखें।"
     ),
     "withdrawal_requested": Texts(
         text="आपने {program} से {amount} निकालने का अनुरोध किया। यदि यह आप नहीं थे, तो अभी हमें लिखें।"

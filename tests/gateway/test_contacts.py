@@ -58,6 +58,7 @@ async def test_a_member_verifies_the_contact_that_the_program_noted(
     assert confirmed.status == 200
     assert (confirmed.body["channel"], confirmed.body["address"]) == ("email", EMAIL)
     assert await contacts(me) == {"email": EMAIL}
+    assert len(await postbox.letters(app)) == 1
 
 
 async def test_a_new_address_takes_the_place_of_the_old_one_once_it_is_proved(
@@ -74,6 +75,9 @@ async def test_a_new_address_takes_the_place_of_the_old_one_once_it_is_proved(
     assert (elsewhere.status, elsewhere.code) == (422, "code_invalid")
     assert (await confirm(me, "email", letter.code, NEW_EMAIL)).status == 200
     assert await contacts(me) == {"email": NEW_EMAIL}
+    # Should it not have been the member, the old address hears of it.
+    told = [(one.template, one.address) for one in await postbox.letters(app)]
+    assert told[1:] == [("contact_changed", EMAIL)]
     assert (await people.log_in(client, program_id, email=NEW_EMAIL)).status == 200
     assert (await people.log_in(client, program_id, email=EMAIL)).status == 401
 

@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import bcrypt
+import msgspec
 import pytest
 
 from core import errors, passwords
+from core.settings import Settings
 from gateway.app import App
 from gateway.hashing import Hashing
-from tests.gateway import people
-from tests.gateway.conftest import Answer, Client, Db
+from tests.gateway import people, postbox
+from tests.gateway.conftest import Answer, Client, Db, running
 
 BCRYPT = bcrypt.hashpw(people.PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 
@@ -174,6 +176,26 @@ async def test_the_fifth_wrong_password_closes_the_account_for_a_while(
     assert int(refused.headers["Retry-After"]) > 0
 
 
+async def test_who_fails_in_one_program_closes_no_account_in_another(
+    client: Client, other: Client, app: App, settings: Settings, program_id: str
+) -> None:
+    theirs = people.program(other)
+    for caller in (client, other):
+        await people.member(caller, app)
+    chosen = msgspec.structs.replace(settings, trusted_proxies="127.0.0.0/8")
+    async with running(chosen) as (_, url):
+        anybody = Client(client.session, url, {})
+        for number in range(5):
+            guesser = {"X_Forwarded_For": f"198.51.100.{number}"}
+            refused = await people.log_in(anybody, theirs, password="wrong", **guesser)
+            assert refused.status == 401
+        statuses = [
+            (await people.log_in(anybody, one, X_Forwarded_For="192.0.2.1")).status
+            for one in (theirs, program_id)
+        ]
+    assert statuses == [429, 200]
+
+
 async def test_more_passwords_than_can_wait_are_answered_503() -> None:
     hashing = Hashing(processes=1, pending_max=2)
     trials = [asyncio.create_task(hashing.verify(None, "x" * 20)) for _ in range(6)]
@@ -224,6 +246,8 @@ async def test_a_changed_password_ends_the_other_sessions(
     assert (await caller.get("/v1/me")).status == 200
     assert (await people.log_in(client, program_id)).status == 401
     assert (await people.log_in(client, program_id, password=new)).status == 200
+    # Should it have been somebody else, the owner of the mailbox hears of it.
+    assert [letter.template for letter in await postbox.letters(app)] == ["password_changed"]
 
 
 async def test_a_password_changes_only_for_who_knows_it_and_to_a_good_one(

@@ -73,6 +73,15 @@ async def test_nobody_learns_whether_an_address_is_taken(
     assert [answer.code for answer in wrong] == ["code_invalid"] * 2
 
 
+async def test_signing_up_never_looks_whether_somebody_has_the_address(
+    anybody: Client, db: Db
+) -> None:
+    """So the time that the answer takes cannot tell either."""
+    for table in ("member_contact", "credential", "identity", "operator"):
+        await db.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
+    assert (await anybody.post("/v1/auth/register", ASHA)).status == 202
+
+
 async def test_nobody_prepares_an_account_for_somebody_else(
     anybody: Client, client: Client, app: App, db: Db, program_id: str
 ) -> None:

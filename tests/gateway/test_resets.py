@@ -11,6 +11,7 @@ from core.settings import Settings
 from gateway.app import App
 from tests.gateway import people, postbox
 from tests.gateway.conftest import Answer, Client, Db
+from tests.gateway.test_mfa import TOKEN_INVALID, Phone, complete
 
 EMAIL = "asha@example.com"
 NEW_PASSWORD = "quite another fine day"
@@ -63,11 +64,34 @@ async def test_a_password_is_set_with_a_code_and_all_sessions_end(
     assert (await people.log_in(client, program_id)).status == 401
     assert (await people.log_in(client, program_id, password=NEW_PASSWORD)).status == 200
     assert (await people.refresh(client, before.body["refresh_token"])).code == "token_revoked"
+    # A stolen access token goes with it, before its fifteen minutes are over.
+    assert (await people.holding(client, before.body).get("/v1/me")).code == "token_revoked"
     assert (await postbox.letters(app))[-1].template == "password_changed"
     written = await db.fetchrow("SELECT * FROM audit_entry WHERE action = 'password.reset'")
     assert written is not None
     assert (written["program_id"], written["object_id"]) == (program_id, member_id)
     assert refusal(await reset(anyone, letter.code)) == CODE_INVALID
+
+
+@pytest.mark.parametrize("end", ["change", "reset", "logout-everywhere"])
+async def test_a_sign_in_that_waits_for_its_second_factor_ends_with_the_first(
+    client: Client, anyone: Client, app: App, program_id: str, member_id: str, end: str
+) -> None:
+    """Who knew the password, and gets at a code of the app a minute too late."""
+    me = people.holding(client, (await people.log_in(client, program_id)).body)
+    phone = Phone(app, (await me.post("/v1/auth/mfa/totp/enroll", None)).body["secret"])
+    await me.post("/v1/auth/mfa/totp/verify", {"code": phone.code(-1)})
+    waiting = (await people.log_in(client, program_id)).body["mfa_token"]
+    if end == "change":
+        body = {"current_password": people.PASSWORD, "new_password": NEW_PASSWORD}
+        done = await me.post("/v1/auth/password/change", body)
+    elif end == "reset":
+        await anyone.post("/v1/auth/password/reset", {"email": EMAIL})
+        done = await reset(anyone, await postbox.code(app))
+    else:
+        done = await me.post("/v1/auth/logout-everywhere", None)
+    assert done.status == 204
+    assert refusal(await complete(client, waiting, phone.code())) == TOKEN_INVALID
 
 
 async def test_a_weak_password_costs_no_try(
