@@ -99,6 +99,10 @@ class Lifetimes(msgspec.Struct, frozen=True):
         """An admin who has done nothing for so long signs in anew."""
         return min(self.refresh_s, ADMIN_IDLE_S)
 
+    def access_of(self, role: Role) -> int:
+        """How long an access token of this role is good for: an admin's never outlasts the rest."""
+        return min(self.access_s, ADMIN_IDLE_S) if role == "admin" else self.access_s
+
     @property
     def void_s(self) -> int:
         """How long a revocation matters: until the last access token has expired everywhere."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from core import ids
 from db import audit
 from db.pg import Db
 from gateway.app import Call
@@ -15,6 +16,8 @@ from web import logs, proxies
 
 HIDDEN: Final = "***"
 ANONYMOUS: Final = "anonymous"
+# No id is longer.
+ASKED_MAX: Final = 64
 
 _telling: Final = re.compile(
     r"password|secret|token|credential|private|signature|phone|mobile|e?mail|address"
@@ -55,6 +58,42 @@ async def record(
         at_ms=call.app.now_ms(),
     )
     await audit.add(db, call.app.ring, entry)
+
+
+async def record_in_both(
+    call: Call,
+    db: Db,
+    program_id: str,
+    action: str,
+    object_id: str,
+    after: Values | None = None,
+) -> None:
+    """Write what the platform's staff did into the logs of the installation and of the program."""
+    for one in (None, program_id):
+        principal = call.principal._replace(named_program=one)
+        named_call = msgspec.structs.replace(call, principal=principal)
+        await record(named_call, db, action, object_id, None, after)
+
+
+async def oversee(call: Call) -> None:
+    """Write down what an admin asks for, before it is answered: behind the glass all of it, in both
+    logs; elsewhere what is read, in the installation's, since changes have entries of their own.
+
+    Unavailable, and then nothing is answered.
+    """
+    caller, route = call.principal, call.route
+    if caller.role != "admin" or "self" in (route.scope or "").split():
+        return
+    asked = {"route": route.name, **{name: text[:ASKED_MAX] for name, text in call.params.items()}}
+    if ids.is_id(caller.token_id, "glass"):
+        async with call.app.transaction() as db:
+            program_id = caller.program_id
+            await record_in_both(call, db, program_id, "break_glass.use", caller.token_id, asked)
+    elif route.method == "GET":
+        principal = caller._replace(named_program=None)
+        named_call = msgspec.structs.replace(call, principal=principal)
+        async with call.app.transaction() as db:
+            await record(named_call, db, "admin.read", caller.named_program or "", None, asked)
 
 
 def difference(

@@ -19,7 +19,7 @@ PROGRAM_HEADER: Final = "Stampgate-Program"
 class Caller(NamedTuple):
     """The caller of a route. `named_program` is None when staff named none; `rate_per_minute` is
     None when the caller has no rate of its own; `session_id` is empty for whoever did not sign in
-    as a person.
+    as a person; `token_id` names the token or the API key.
     """
 
     named_program: str | None
@@ -30,6 +30,7 @@ class Caller(NamedTuple):
     session_id: str = ""
     has_second_factor: bool = False
     scopes: frozenset[str] = frozenset()
+    token_id: str = ""
 
     @property
     def program_id(self) -> str:
@@ -63,6 +64,7 @@ def allow(principal: Principal, headers: MultiMapping[str], scope: str) -> Calle
         principal.session_id,
         principal.has_second_factor,
         principal.scopes,
+        principal.token_id,
     )
 
 

@@ -1,8 +1,9 @@
 """`/v1/admin/break-glass`: how an admin gets at a program's data, and how everybody hears of it.
 
 What is given is an access token of its own: for one program, for at most an hour, void as soon as
-the admin's session ends or anybody ends the access. It is written into the audit logs of the
-program and of the installation, the program's owners get a mail, a metric and a warning say so.
+the admin's session ends or anybody ends the access. It and each call with it are written into the
+audit logs of the program and of the installation, the program's owners get a mail, a metric and a
+warning say so.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ async def open_one(call: Call) -> web.Response:
             minutes=new.minutes,
         )
         after = {"reason": glass.reason, "minutes": new.minutes}
-        await _record(call, db, "break_glass.open", glass, after)
+        await auditing.record_in_both(
+            call, db, glass.program_id, "break_glass.open", glass.id, after
+        )
         await _tell_owners(call, db, glass, new.minutes)
     metrics.break_glass.labels("opened").inc()
     log.warning("break-glass %s: %s into %s", glass.id, glass.operator_id, glass.program_id)
@@ -111,21 +114,11 @@ async def end(call: Call) -> web.Response:
     async with app.transaction() as db:
         glass = await break_glass.end(db, call.params["glass_id"])
         await revocations.add(db, [glass.id], until_s)
-        await _record(call, db, "break_glass.end", glass)
+        await auditing.record_in_both(call, db, glass.program_id, "break_glass.end", glass.id)
     await app.revocations.announce([glass.id], until_s)
     metrics.break_glass.labels("ended").inc()
     log.warning("break-glass %s has ended", glass.id)
     return web.Response(status=204)
-
-
-async def _record(
-    call: Call, db: Db, action: str, glass: Glass, after: dict[str, object] | None = None
-) -> None:
-    """Write into both audit logs: the installation's and the program's."""
-    for program_id in (None, glass.program_id):
-        principal = call.principal._replace(named_program=program_id)
-        named = msgspec.structs.replace(call, principal=principal)
-        await auditing.record(named, db, action, glass.id, None, after)
 
 
 async def _tell_owners(call: Call, db: Db, glass: Glass, minutes: int) -> None:

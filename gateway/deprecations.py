@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 from email.utils import format_datetime
 
+from core import errors
 from web.routing import Route
 
 
@@ -14,6 +15,12 @@ def headers(route: Route) -> dict[str, str]:
     if route.deprecated_on is None:
         return {}
     return _headers(route.deprecated_on, route.sunset_on)
+
+
+def check(route: Route, now_s: int) -> None:
+    """Gone as soon as the route's sunset has come."""
+    if route.sunset_on is not None and now_s >= _midnight(route.sunset_on).timestamp():
+        raise errors.Gone
 
 
 @functools.cache

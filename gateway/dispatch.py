@@ -10,7 +10,7 @@ from multidict import MultiMapping
 
 from core import languages, limits, messages
 from core.errors import Forbidden, RateLimited, StampgateError, Unauthorized
-from gateway import auth, deprecations, origins, unusual
+from gateway import auditing, auth, deprecations, origins, unusual
 from gateway.app import App, Call
 from web import headers, metrics, problem, representations, request_id
 from web.routing import Route, Router
@@ -68,18 +68,19 @@ class Dispatch:
             return await origins.preflight(app.origins, origin, self._router.methods(path))
         route, params = self._router.find(request.method, path)
         exchange.route = route
+        deprecations.check(route, app.now_ms() // 1000)
         exchange.caller = caller = await self._admitted(exchange, route)
-        return await route.handler(
-            Call(
-                request=request,
-                route=route,
-                params=params,
-                app=app,
-                request_id=exchange.name,
-                principal=caller,
-                address=exchange.address,
-            )
+        call = Call(
+            request=request,
+            route=route,
+            params=params,
+            app=app,
+            request_id=exchange.name,
+            principal=caller,
+            address=exchange.address,
         )
+        await auditing.oversee(call)
+        return await route.handler(call)
 
     async def _admitted(self, exchange: Exchange, route: Route) -> auth.Caller:
         """The caller, who may use this route now; a credential that is no good here counts as none,

@@ -98,21 +98,20 @@ async def grant(call: Call, db: Db, subject: Subject) -> Grant:
 
 def granted(app: App, session: Session, refresh: refreshing.Refresh) -> Grant:
     """The tokens of a session."""
+    ttl_s = app.lifetimes.access_of(session.role)
     access_token = tokens.issue(
         app.ring,
         program_id=session.program_id,
         subject=session.subject_id,
         scopes=roles.SCOPES_OF[session.role],
         now_s=app.now_ms() // 1000,
-        ttl_s=app.lifetimes.access_s,
+        ttl_s=ttl_s,
         token_id=app.new_id("token"),
         role=session.role,
         session_id=session.id,
         has_second_factor=session.has_second_factor,
     )
-    return Grant(
-        access_token, "Bearer", app.lifetimes.access_s, refreshing.dump(refresh), session.id
-    )
+    return Grant(access_token, "Bearer", ttl_s, refreshing.dump(refresh), session.id)
 
 
 async def end(app: App, session_ids: Sequence[str]) -> None:

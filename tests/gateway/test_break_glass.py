@@ -19,6 +19,18 @@ from tests.gateway.conftest import RING, Answer, Client, Db, bearer, running, to
 REASON = "a member cannot sign in, ticket 17"
 PATH = "/v1/admin/break-glass"
 NOBODYS = "bgl_01h455vb4pex5vsknk084sn02q"
+# An admin's way through a proxy of ours, from 192.0.2.0/24 or not.
+FORWARDED = {
+    "192.0.2.7": 200,
+    "::ffff:192.0.2.7": 200,
+    "[::ffff:c000:207]:4711": 200,
+    "::ffff:198.51.100.7": 403,
+    "2001:db8::c000:207": 403,
+    "64:ff9b::c000:207": 403,
+    # What was written before our proxy's entry is anybody's.
+    "192.0.2.7, 198.51.100.7": 403,
+    "192.0.2.7, unknown": 403,
+}
 
 
 def admin(client: Client, *, has_second_factor: bool = True, session: str = "ses_a") -> Client:
@@ -136,6 +148,89 @@ async def test_an_access_ends_with_the_admins_session(client: Client, app: App) 
     assert (await let_in.get("/v1/members")).code == "token_revoked"
 
 
+async def test_an_access_is_over_when_its_time_is(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glass = await broken(admin(client), people.program(client), minutes=5)
+    let_in, said = inside(client, glass), people.claims(glass["access_token"])
+    assert said["exp"] - said["iat"] == glass["expires_in"] == 300
+    answers = []
+    for late_s in (-1, tokens.LEEWAY_S - 1, tokens.LEEWAY_S):
+        now_ms = 1000 * (said["exp"] + late_s)
+        monkeypatch.setattr(App, "now_ms", staticmethod(lambda now_ms=now_ms: now_ms))
+        answers.append(await let_in.get("/v1/members"))
+    assert [answer.status for answer in answers] == [200, 200, 401]
+    assert answers[-1].code == "token_expired"
+
+
+async def test_each_call_behind_the_glass_is_in_both_logs(client: Client, db: Db) -> None:
+    """Reads too, as the mail to the owners promises; of what was asked for, ids and no more."""
+    member, program_id = (await client.post("/v1/members", {})).body["id"], people.program(client)
+    glass = await broken(admin(client), program_id)
+    let_in = inside(client, glass)
+    assert (await let_in.get("/v1/members?external_id=asha%40example.com")).status == 200
+    assert (await let_in.get(f"/v1/members/{member}")).status == 200
+    assert (await let_in.get("/v1/members/asha@example.com")).status == 404
+    assert (await award(let_in, member, "a")).status == 201
+    entries = await db.fetch(
+        "SELECT program_id, after->>'route', after->>'member_id', actor, object_id"
+        "  FROM audit_entry WHERE action = 'break_glass.use'"
+    )
+    asked = [("create_award", None), ("get_member", member), ("get_member", "***"),
+             ("list_members", None)]  # fmt: skip
+    who = "opr_admin", glass["id"]
+    wanted = [(log, *one, *who) for log in ("", program_id) for one in asked]
+    assert sorted(map(tuple, entries), key=str) == sorted(wanted, key=str)
+
+
+async def test_what_an_admin_reads_is_in_the_installations_log(client: Client, db: Db) -> None:
+    caller, program_id = admin(client), people.program(client)
+    for path in (f"/v1/programs/{program_id}", "/v1/audit", "/v1/limits", "/v1/sessions"):
+        assert (await caller.get(path, Stampgate_Program=program_id)).status == 200
+    entries = await db.fetch(
+        "SELECT program_id, object_id, after->>'route' FROM audit_entry WHERE action = 'admin.read'"
+    )
+    # What is an admin's own is not the log's business.
+    routes = ("get_program", "list_audit_entries")
+    assert sorted(map(tuple, entries)) == [("", program_id, route) for route in routes]
+
+
+async def test_an_admin_who_does_nothing_for_an_hour_signs_in_anew(
+    client: Client, app: App, db: Db
+) -> None:
+    await people.operator(app, role="admin", email="admin@example.com")
+    await people.operator(app, program_id=people.program(client))
+    held = [
+        (await people.log_in_operator(client, email=email)).body["refresh_token"]
+        for email in ("admin@example.com", "owner@example.com")
+    ]
+    idle = "UPDATE session SET expires_at = expires_at - make_interval(mins => $1)"
+    # Who comes back in time has another hour.
+    for _ in range(2):
+        await db.execute(idle, 59)
+        answers = [await people.refresh(client, one) for one in held]
+        assert [answer.status for answer in answers] == [200, 200]
+        held = [answer.body["refresh_token"] for answer in answers]
+    await db.execute(idle, 61)
+    rested, owner = [await people.refresh(client, one) for one in held]
+    assert (rested.status, rested.code, owner.status) == (401, "token_expired", 200)
+
+
+async def test_no_setting_gives_an_admin_more_than_an_hour(
+    client: Client, app: App, settings: Settings
+) -> None:
+    """Who used an access token of a day would not be seen to rest."""
+    await people.operator(app, role="admin", email="admin@example.com")
+    await people.operator(app, program_id=people.program(client))
+    day = msgspec.structs.replace(settings, access_ttl_s=86_400)
+    async with running(day) as (_, url):
+        elsewhere = Client(client.session, url, {})
+        for email, ttl_s in (("admin@example.com", 3_600), ("owner@example.com", 86_400)):
+            grant = (await people.log_in_operator(elsewhere, email=email)).body
+            said = people.claims(grant["access_token"])
+            assert said["exp"] - said["iat"] == grant["expires_in"] == ttl_s
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -198,8 +293,9 @@ async def test_the_platforms_staff_come_from_its_networks_alone(
         for caller in (admin(moved), root):
             refused = await caller.get("/v1/programs")
             assert (refused.status, refused.code) == (403, "address_not_allowed")
-            here = await caller.get("/v1/programs", X_Forwarded_For="192.0.2.7")
-            assert here.status == 200
+            for address, status in FORWARDED.items():
+                answer = await caller.get("/v1/programs", X_Forwarded_For=address)
+                assert (address, answer.status) == (address, status)
         # In both lanes, also when the program is in memory.
         for key in ("a", "b"):
             refused = await award(root, member, key, Stampgate_Program=program_id)
