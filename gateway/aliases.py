@@ -19,10 +19,13 @@ from gateway import (
     me,
     members,
     merchants,
+    mfa,
     offer_clicks,
     offers,
     operations,
+    registrations,
     sessions,
+    statements,
     wallet,
     withdrawals,
 )
@@ -54,6 +57,16 @@ PATHS: Final = (
     ("GET", "/offers", "list_offers"),
     ("GET", "/offers/{offer_id}", "get_offer"),
     ("POST", "/offers/{offer_id}/click", "click_offer"),
+    ("POST", "/auth/register", "register"),
+    ("POST", "/auth/register/confirm", "confirm_registration"),
+    ("POST", "/auth/logout-everywhere", "log_out_everywhere"),
+    ("POST", "/auth/mfa", "complete_sign_in"),
+    ("POST", "/auth/password/reset", "send_password_reset"),
+    ("POST", "/auth/password/reset/confirm", "reset_password"),
+    ("POST", "/auth/password/change", "change_password"),
+    ("GET", "/rewardlogs", "get_my_activity"),
+    ("PATCH", "/admin/withdrawals/{withdrawal_id}/reject", "reject_withdrawal"),
+    ("PATCH", "/admin/withdrawals/{withdrawal_id}/complete", "complete_withdrawal"),
 )
 BUSINESS: Final = "/api/v1/businesses/{business_id}/customers"
 
@@ -106,7 +119,8 @@ def _of_business(name: str, path: str, new_name: str, handler: object) -> Route:
 _KNOWN: Final = (
     *(*operations.ROUTES, *logins.ROUTES, *sessions.ROUTES, *me.ROUTES, *codes.ROUTES),
     *(*members.ROUTES, *merchants.ROUTES, *clicks.ROUTES, *wallet.ROUTES, *withdrawals.ROUTES),
-    *(*offers.ROUTES, *offer_clicks.ROUTES),
+    *(*offers.ROUTES, *offer_clicks.ROUTES, *registrations.ROUTES, *mfa.ROUTES),
+    *statements.ROUTES,
 )
 ROUTES: tuple[Route, ...] = (
     *(_alias(_KNOWN, *one, number) for number, one in enumerate(PATHS, 1)),

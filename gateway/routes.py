@@ -52,6 +52,7 @@ from gateway import (
     programs,
     push_subscriptions,
     reclassifications,
+    reference,
     registrations,
     reports,
     sessions,
@@ -80,6 +81,16 @@ async def read_openapi(_: Call) -> web.Response:
     return web.Response(body=document(), content_type="application/json")
 
 
+async def read_reference(_: Call) -> web.Response:
+    """All routes, for people."""
+    return web.Response(text=_reference(), content_type=reference.HTML)
+
+
+@functools.cache
+def _reference() -> str:
+    return reference.page(ROUTES)
+
+
 @functools.cache
 def document() -> bytes:
     """The OpenAPI document, as `openapi.json` has it."""
@@ -106,6 +117,15 @@ OPENAPI: Final = Route(
     summary="This document",
     reply=dict[str, Any],
 )
+DOCS: Final = Route(
+    method="GET",
+    path="/docs",
+    handler=read_reference,
+    name="docs",
+    summary="All routes on one page, for people",
+    reply=str,
+    reply_type=reference.HTML,
+)
 
 ROUTES: Final[tuple[Route, ...]] = tuple(
     map(
@@ -113,6 +133,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
         (
             *operations.ROUTES,
             OPENAPI,
+            DOCS,
             *logins.ROUTES,
             *registrations.ROUTES,
             *sessions.ROUTES,

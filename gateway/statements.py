@@ -1,4 +1,7 @@
-"""`/v1/members/{id}/balances` and `/statement`: what a member has, and how it came about."""
+"""`/v1/members/{id}/balances` and `/statement`: what a member has, and how it came about.
+
+Members see their own under `/v1/me/balances` and `/v1/me/activity`.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 async def balances(call: Call) -> web.Response:
     """The member's balances, from where they are decided."""
-    app, member_id = call.app, call.params["member_id"]
+    app, member_id = call.app, _member(call)
     program_id = call.principal.program_id
     found = await app.points.balances(program_id, member_id)
     if found is None:
@@ -82,7 +85,7 @@ async def balances(call: Call) -> web.Response:
 async def statement(call: Call) -> web.Response:
     """The member's events, newest first, as far as PostgreSQL has them."""
     search = problem.decode_query(Search, call.query)
-    program_id, member_id = call.principal.program_id, call.params["member_id"]
+    program_id, member_id = call.principal.program_id, _member(call)
     async with call.app.transaction() as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if not await members.exists(db, program_id, member_id):
@@ -102,6 +105,11 @@ async def statement(call: Call) -> web.Response:
     if len(rows) > search.limit:
         cursor = f"{shown[-1]['generation']}-{shown[-1]['sequence']}"
     return problem.reply(Statement([_line(row) for row in shown], cursor, as_of))
+
+
+def _member(call: Call) -> str:
+    """Whom the path names, or the caller's own."""
+    return call.params.get("member_id", call.principal.subject)
 
 
 def _before(cursor: str) -> tuple[int, int] | None:
@@ -151,6 +159,27 @@ ROUTES: tuple[Route, ...] = (
         name="get_statement",
         summary="How a member's balances came about",
         scope="awards:read",
+        query=Search,
+        reply=Statement,
+        errors=(errors.MemberNotFound,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/me/balances",
+        handler=balances,
+        name="get_my_balances",
+        summary="One's own points and stamps",
+        scope="me",
+        reply=Balances,
+        errors=(errors.MemberNotFound, errors.NotOpen),
+    ),
+    Route(
+        method="GET",
+        path="/v1/me/activity",
+        handler=statement,
+        name="get_my_activity",
+        summary="How one's own balances came about",
+        scope="me",
         query=Search,
         reply=Statement,
         errors=(errors.MemberNotFound,),

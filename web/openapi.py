@@ -17,6 +17,7 @@ from core.errors import (
     ApiKeyExpired,
     ApiKeyInvalid,
     BodyTooLarge,
+    Gone,
     IdempotencyKeyInvalid,
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
@@ -99,6 +100,8 @@ def errors_of(route: Route) -> list[type[StampgateError]]:
         found += _STAFF_ERRORS if "self" not in route.scope.split() else (AddressNotAllowed,)
     if route.is_limited:
         found.append(RateLimited)
+    if route.sunset_on is not None:
+        found.append(Gone)
     if route.is_idempotent:
         found += _KEY_ERRORS
         found.append(RequestInFlight if route.is_key_optional else IdempotencyKeyMissing)
@@ -128,7 +131,7 @@ def _operation(
     route: Route, body: Document | None, reply: Document | None, problem: Document
 ) -> Document:
     operation: Document = {"operationId": route.name, "summary": route.summary}
-    operation["tags"] = [_tag(route.path)]
+    operation["tags"] = [tag(route.path)]
     if route.deprecated_on is not None:
         operation["deprecated"] = True
     if route.scope is not None:
@@ -145,7 +148,7 @@ def _operation(
     return operation
 
 
-def _tag(path: str) -> str:
+def tag(path: str) -> str:
     """The first word of the path that is not a version."""
     words = [word for word in path.split("/") if word and not _VERSION.fullmatch(word)]
     return words[0].partition(".")[0]

@@ -28,7 +28,7 @@ BROTLI_QUALITY: Final = 4
 GZIP_LEVEL: Final = 5
 TYPES: Final = frozenset({
     *("application/json", "application/problem+json", "application/x-ndjson"),
-    *("text/csv", "text/plain", "image/svg+xml"),
+    *("text/csv", "text/plain", "text/html", "image/svg+xml"),
 })  # fmt: skip
 REVALIDATE: Final = "private, no-cache"
 READS: Final = frozenset({"GET", "HEAD"})

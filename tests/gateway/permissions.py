@@ -14,6 +14,7 @@ version | - | anyone
 live | - | anyone
 ready | - | anyone
 openapi | - | anyone
+docs | - | anyone
 log_in | - | anyone
 log_in_operator | - | anyone
 change_password | me self | member staff owner admin
@@ -106,6 +107,8 @@ capture_hold | awards:write | staff owner app
 release_hold | awards:write | staff owner app
 get_balances | awards:read | staff owner app
 get_statement | awards:read | staff owner app
+get_my_balances | me | member
+get_my_activity | me | member
 list_sign_in_providers | - | anyone
 start_provider_sign_in | - | anyone
 finish_provider_sign_in | - | anyone
@@ -267,6 +270,16 @@ approve_withdrawal_alias_20 | withdrawals:approve | owner app
 list_offers_alias_21 | me offers:read | member staff owner app
 get_offer_alias_22 | me offers:read | member staff owner app
 click_offer_alias_23 | me clicks:write | member owner app
+register_alias_24 | - | anyone
+confirm_registration_alias_25 | - | anyone
+log_out_everywhere_alias_26 | me self | member staff owner admin
+complete_sign_in_alias_27 | - | anyone
+send_password_reset_alias_28 | - | anyone
+reset_password_alias_29 | - | anyone
+change_password_alias_30 | me self | member staff owner admin
+get_my_activity_alias_31 | me | member
+reject_withdrawal_alias_32 | withdrawals:write | owner app
+complete_withdrawal_alias_33 | withdrawals:write | owner app
 list_customers | members:read | staff owner app
 create_customer | members:write | staff owner app
 get_customer | members:read | staff owner app

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gateway import aliases, routes
+from tests import sources
 from tests.gateway.conftest import Client
 
 
@@ -24,6 +27,12 @@ def test_a_path_of_the_designs_has_the_handler_of_its_route(
         route.errors,
     )
     assert alias.parameters == route.parameters
+
+
+def test_the_document_names_every_path_of_the_designs() -> None:
+    table = (sources.ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    shown = [re.sub(r"\{\w+}", "{id}", path) for _, path, _ in aliases.PATHS]
+    assert [path for path in shown if path not in table] == []
 
 
 async def test_health_customers_and_merchants_answer_as_under_v1(client: Client) -> None:

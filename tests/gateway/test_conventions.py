@@ -14,11 +14,12 @@ import msgspec
 import pytest
 
 from core import tokens
+from core.settings import Settings
 from gateway import deprecations, origins, routes
 from gateway.app import ANONYMOUS_BODY_MAX
 from tests import lanes
-from tests.gateway.conftest import RING, Client
-from web import headers, representations
+from tests.gateway.conftest import RING, Client, running
+from web import headers, openapi, representations
 from web.routing import Route
 
 SHOP = "https://shop.example"
@@ -116,6 +117,20 @@ async def test_what_takes_long_is_compressed_off_the_loop(many: Client) -> None:
     assert packed["Content-Encoding"] == "br"
     assert brotli.decompress(small) == routes.document()
     assert len(routes.document()) > representations.OFF_LOOP_MIN
+
+
+async def test_what_holds_a_secret_is_never_compressed(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its length would tell what else is in it to whoever may write into it (BREACH)."""
+    monkeypatch.setattr(representations, "COMPRESSED_MIN", 1)
+    for coding in ("gzip", "br", "gzip, br", "*"):
+        body = {"name": "till", "scopes": ["links:read"]}
+        made = await client.post("/v1/api-keys", body, Accept_Encoding=coding)
+        listed = await client.get("/v1/api-keys", Accept_Encoding=coding)
+        assert made.body["key"]
+        assert ["Content-Encoding" in one.headers for one in (made, listed)] == [False, True]
+        assert "ETag" not in made.headers
 
 
 async def test_small_answers_are_sent_as_they_are(client: Client) -> None:
@@ -293,6 +308,22 @@ def test_a_route_that_ends_says_when() -> None:
         "Sunset": "Fri, 01 Jan 2027 00:00:00 GMT",
     }
     assert deprecations.headers(msgspec.structs.replace(route, deprecated_on=None)) == {}
+
+
+async def test_a_route_whose_end_has_come_is_gone(
+    settings: Settings, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (version,) = (one for one in routes.ROUTES if one.name == "version")
+    ending = msgspec.structs.replace(version, deprecated_on=dt.date(2020, 1, 1))
+    over = msgspec.structs.replace(ending, sunset_on=dt.date(2020, 7, 1))
+    soon = msgspec.structs.replace(ending, sunset_on=dt.date(9999, 7, 1), path="/soon", name="soon")
+    monkeypatch.setattr(routes, "ROUTES", (over, soon))
+    async with running(settings) as (_, url):
+        gone, works = [await Client(session, url, {}).get(path) for path in ("/version", "/soon")]
+    assert (gone.status, gone.code) == (410, "gone")
+    assert gone.headers["Sunset"] == "Wed, 01 Jul 2020 00:00:00 GMT"
+    assert works.status == 200
+    assert "410" in openapi.document([over], "", "")["paths"]["/version"]["get"]["responses"]
 
 
 @pytest.mark.parametrize("route", routes.ROUTES, ids=lambda route: route.name)

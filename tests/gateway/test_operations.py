@@ -52,6 +52,7 @@ async def test_all_but_the_operators_routes_need_a_token(client: Client) -> None
     ways_in = {path for path in is_open if "/auth/" in path}
     assert is_open - ways_in == {
         *("/version", "/health/live", "/health/ready", "/api/health", "/openapi.json"),
+        "/docs",
         *("/.well-known/jwks.json", "/v1/downloads/{ticket}", "/u/{token}"),
         *("/postback/{network_id}/{token}", "/webhooks/razorpayx", "/webhooks/cashfree-payouts"),
         *("/webhooks/sendgrid", "/webhooks/ses", "/webhooks/twilio", "/webhooks/twilio/inbound"),
@@ -64,6 +65,16 @@ async def test_the_document_is_served(client: Client) -> None:
     assert served.status == 200
     assert served.body["openapi"] == "3.1.0"
     assert "/v1/links/{link_id}/stats" in served.body["paths"]
+
+
+async def test_all_routes_are_on_one_page_for_people(client: Client) -> None:
+    answer = await client.get("/docs", Authorization=None)
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    page = answer.body.decode()
+    assert [
+        one.name for one in routes.ROUTES if f"<td>{one.method} {one.path}<td>" not in page
+    ] == []
+    assert "<script" not in page
 
 
 async def test_the_gateway_says_its_version_and_that_it_is_ready(client: Client) -> None:

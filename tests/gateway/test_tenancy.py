@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
@@ -37,6 +38,8 @@ BODIES: Final[dict[str, object]] = {
 }
 #: Names in paths that are no ids of a program's things.
 NO_IDS: Final = {"provider", "purpose", "channel", "language", "name", "kind"}
+# Of a path of the original designs: the same route under another name.
+ALIAS: Final = re.compile(r"_alias_\d+$")
 _numbers: Final = itertools.count()
 
 
@@ -295,7 +298,7 @@ async def ask(client: Client, route: Route, ids: dict[str, str]) -> Any:
     path = route.path
     for name in route.parameters:
         path = path.replace(f"{{{name}}}", ids.get(name, "x"))
-    body = None if route.method == "GET" else BODIES.get(route.name, {})
+    body = None if route.method == "GET" else BODIES.get(ALIAS.sub("", route.name), {})
     return await client.call(
         route.method, path, body, Idempotency_Key=f"t{next(_numbers)}", Content_Type=route.body_type
     )
