@@ -1,11 +1,16 @@
 import base64
+import hmac
 import json
+from collections.abc import Callable
 from typing import Any
 
 import jwt
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -15,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import keyring, tokens
+from core import jwks, keyring, tokens
 from core.errors import InvalidRequest, TokenExpired, TokenInvalid
 
 NOW_S = 1_700_000_000
@@ -148,6 +153,9 @@ def test_only_so_many_tokens_are_remembered() -> None:
         {"exp": None},
         {"exp": "never"},
         {"exp": 1e300},
+        {"exp": NOW_S + 60.5},
+        {"exp": [NOW_S + 60]},
+        {"exp": True},
         {"iat": None},
         {"iat": NOW_S + tokens.LEEWAY_S + 1},
         {"nbf": NOW_S + tokens.LEEWAY_S + 1},
@@ -178,6 +186,12 @@ def test_a_payload_that_is_no_object_is_refused(payload: object) -> None:
     [
         {"kid": "other"},
         {"kid": f"{KID}\0"},
+        {"kid": ""},
+        {"kid": KID.upper()},
+        {"kid": "x" * 2_000},
+        {"kid": RING.active_field},
+        {"kid": "x' UNION SELECT 'key"},
+        {"kid": "https://attacker.example/key"},
         {"kid": f"../{KID}"},
         {"jku": "https://attacker.example/keys"},
         {"jwk": {"kty": "OKP"}},
@@ -199,23 +213,106 @@ def test_an_unsigned_token_is_refused() -> None:
             tokens.verify(RING, token, NOW_S)
 
 
-def test_a_public_key_is_not_a_shared_secret() -> None:
-    ring = rsa_ring()
-    header = {"alg": "HS256", "kid": "rsa", "typ": "JWT"}
-    parts = [json.dumps(header).encode(), json.dumps(CLAIMS).encode()]
+def by_hand(header: object, sign: Callable[[bytes], bytes], claims: object = CLAIMS) -> str:
+    """A token that no library of ours made."""
+    parts = [msgspec.json.encode(part) for part in (header, claims)]
     body = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
-    mac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
-    signature = base64.urlsafe_b64encode(mac.sign(body, ring.token["rsa"].public_pem.encode()))
+    return f"{body.decode()}.{base64.urlsafe_b64encode(sign(body)).rstrip(b'=').decode()}"
+
+
+def ed25519(body: bytes) -> bytes:
+    """The signature of our own key."""
+    assert isinstance(KEY, Ed25519PrivateKey)
+    return KEY.sign(body)
+
+
+def pkcs1(ring: keyring.KeyRing) -> Callable[[bytes], bytes]:
+    """The signatures of the ring's RSA key."""
+    private = keyring.private_key(ring.token["rsa"])
+    assert isinstance(private, RSAPrivateKey)
+    return lambda body: private.sign(body, padding.PKCS1v15(), SHA256())
+
+
+def shared_secrets(ring: keyring.KeyRing, kid: str) -> dict[str, bytes]:
+    """What of a public key a careless library might take for the secret of an HMAC."""
+    key, key_set = ring.token[kid], jwks.key_set(ring)
+    pem = key.public_pem.encode()
+    der = keyring.public_key(key).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    (jwk,) = [one for one in key_set.keys if one.kid == kid]
+    number = (jwk.x or jwk.n).encode()
+    return {
+        "PEM": pem,
+        "PEM without its last line end": pem.strip(),
+        "PEM with other line ends": pem.replace(b"\n", b"\r\n"),
+        "DER": der,
+        "DER as text": base64.b64encode(der),
+        "JWK": msgspec.json.encode(jwk),
+        "JWK set": msgspec.json.encode(key_set),
+        "number in the JWK": number,
+        "bytes of that number": base64.urlsafe_b64decode(number + b"=" * (-len(number) % 4)),
+        "nothing": b"",
+    }
+
+
+@pytest.mark.parametrize("alg", ["HS256", "hs256", "Hs256", "HS384", "HS512"])
+def test_a_public_key_is_not_a_shared_secret(alg: str) -> None:
+    ring = rsa_ring()
+    for kid in (KID, "rsa"):
+        for name, secret in shared_secrets(ring, kid).items():
+            token = by_hand(
+                {"alg": alg, "kid": kid, "typ": "JWT"},
+                lambda body, secret=secret: hmac.digest(secret, body, f"sha{alg[2:]}"),  # type: ignore[misc]  # of this round
+            )
+            with pytest.raises(TokenInvalid):
+                pytest.fail(f"{kid}, {name}: {tokens.verify(ring, token, NOW_S)}")
+
+
+@pytest.mark.parametrize(
+    "alg",
+    [
+        *("eddsa", "EDDSA", "EdDSA ", "Ed25519", "ES256", "RS256", "PS256", "HS256"),
+        *("none", "None", "NONE", "nOnE", "", None, 1, ["EdDSA"]),
+    ],
+)
+def test_a_good_signature_under_another_name_is_none(alg: object) -> None:
+    """The name of the algorithm is compared to the letter, and never picks one."""
+    good = by_hand({"alg": "EdDSA", "kid": KID}, ed25519)
+    assert tokens.verify(RING, good, NOW_S).subject == "till 4"
+    for sign in (ed25519, lambda _: b""):
+        with pytest.raises(TokenInvalid):
+            tokens.verify(RING, by_hand({"alg": alg, "kid": KID}, sign), NOW_S)
+
+
+@pytest.mark.parametrize("kid", [None, 1, [KID], {"kid": KID}, "rsa"])
+def test_a_good_signature_under_another_key_is_none(kid: object) -> None:
+    ring = rsa_ring()
     with pytest.raises(TokenInvalid):
-        tokens.verify(ring, f"{body.decode()}.{signature.rstrip(b'=').decode()}", NOW_S)
+        tokens.verify(ring, by_hand({"alg": "EdDSA", "kid": kid}, ed25519), NOW_S)
 
 
 def test_the_header_does_not_choose_the_algorithm() -> None:
     ring = rsa_ring()
-    for alg, kid in (("RS256", KID), ("EdDSA", "rsa"), ("RS512", "rsa")):
-        header = json.dumps({"alg": alg, "kid": kid}).encode()
-        with pytest.raises(TokenInvalid):
-            tokens.verify(ring, with_header(issued(ring), header), NOW_S)
+    good = by_hand({"alg": "RS256", "kid": "rsa"}, pkcs1(ring))
+    assert tokens.verify(ring, good, NOW_S).subject == "till 4"
+    for alg, kid in (("RS256", KID), ("EdDSA", "rsa"), ("RS512", "rsa"), ("PS256", "rsa")):
+        for sign in (pkcs1(ring), ed25519):
+            with pytest.raises(TokenInvalid):
+                tokens.verify(ring, by_hand({"alg": alg, "kid": kid}, sign), NOW_S)
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+def test_a_token_of_the_future_is_good_from_the_leeway_on(claim: str) -> None:
+    begins_s = NOW_S + tokens.LEEWAY_S
+    token = signed(CLAIMS | {claim: begins_s, "exp": begins_s + 60})
+    with pytest.raises(TokenInvalid):
+        tokens.verify(RING, token, NOW_S - 1)
+    assert tokens.verify(RING, token, NOW_S).subject == "till 4"
+
+
+@pytest.mark.parametrize("exp", [NOW_S - tokens.LEEWAY_S, 0, -1, -(2**62)])
+def test_a_token_of_the_past_has_expired(exp: int) -> None:
+    with pytest.raises(TokenExpired):
+        tokens.verify(RING, signed(CLAIMS | {"exp": exp}), NOW_S)
 
 
 @pytest.mark.parametrize(

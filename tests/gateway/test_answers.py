@@ -8,6 +8,8 @@ import asyncpg
 import pytest
 
 from deploy.local.postgres import DatabaseUrls
+from gateway.app import App
+from tests.gateway import cash
 from tests.gateway.conftest import Client, Db, counts
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
@@ -52,6 +54,19 @@ async def test_keys_of_two_programs_do_not_meet(client: Client, other: Client) -
     first = await client.post("/v1/members", {}, Idempotency_Key="k1")
     second = await other.post("/v1/members", {"name": "B"}, Idempotency_Key="k1")
     assert (first.status, second.status) == (201, 201)
+
+
+async def test_keys_of_two_members_and_of_an_app_do_not_meet(client: Client, app: App) -> None:
+    asha, bela = [await cash.person(client, app) for _ in range(2)]
+    path, body = "/v1/payout-methods", cash.UPI
+    made = [await one.client.post(path, body, Idempotency_Key="k1") for one in (asha, bela)]
+    assert [answer.status for answer in made] == [201, 201]
+    assert made[0].body["id"] != made[1].body["id"]
+    again = await bela.client.post(path, body, Idempotency_Key="k1")
+    assert (again.headers["Idempotent-Replayed"], again.body) == ("true", made[1].body)
+    # Nor does whoever knows a member's key learn by it what was answered.
+    other = await client.post("/v1/members", {}, Idempotency_Key="k1")
+    assert (other.status, "Idempotent-Replayed" in other.headers) == (201, False)
 
 
 async def test_of_concurrent_requests_with_one_key_one_does_the_work(
