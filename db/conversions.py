@@ -18,8 +18,7 @@ from core.attribution import Click
 from core.conversions import Conversion, Item, Key, State, Verdict, Word
 from core.errors import ConversionNotFound, ForgedClickId
 from core.keyring import KeyRing
-from core.offers import NOTHING, OfferConfig, Used, period_start
-from db import bookings, exchange_rates, fraud, offers, programs
+from db import bookings, exchange_rates, fraud, member_caps, offers, programs
 from db.bookings import Act, Pair
 from db.networks import Network
 from db.pg import Db
@@ -121,13 +120,6 @@ SELECT id, program_id, network_id, txn_id, event, version, state, parked, review
        approved_at = excluded.approved_at, settled_at = excluded.settled_at,
        reversed_at = excluded.reversed_at
  WHERE conversion.program_id = excluded.program_id
-"""
-USED: Final = """
-SELECT coalesce(sum(booked_cashback_minor), 0)::bigint AS amount_minor, count(*) AS count
-  FROM conversion
- WHERE program_id = $1 AND member_id = $2 AND offer_id = $3 AND id < $4 AND first_seen_at >= $5
-   AND id <> ALL($6::text[]) AND state NOT IN ('rejected', 'reversed')
-   AND booked_cashback_minor > 0
 """
 CLICKS: Final = """
 SELECT click_id, c.link_id, l.config ->> 'offer_id' AS offer_id,
@@ -347,39 +339,20 @@ async def _valued(db: Db, network: Network, found: Sequence[Conversion]) -> list
     table = rates.Table(known)
     names = sorted({one.offer_id for one in found if one.offer_id is not None})
     given = {one.id: one.config for one in await offers.get_many(db, program.id, names)}
+    caps = {
+        one.id: offer.member_cap
+        for one in found
+        if (offer := given.get(one.offer_id or "")) is not None and offer.member_cap is not None
+    }
+    had = await member_caps.read(db, program.id, found, caps, program.time_zone)
     valued: dict[str, Conversion] = {}
     # Of one member's conversions the earlier ones count towards a cap.
     for one in sorted(found, key=lambda one: one.id):
-        offer = given.get(one.offer_id or "")
-        used = await _used(db, one, offer, program.time_zone, valued)
-        valued[one.id] = cashback.valued(one, network.rules, program.currency, table, offer, used)
+        offer, used = given.get(one.offer_id or ""), had.used(one)
+        made = cashback.valued(one, network.rules, program.currency, table, offer, used)
+        had.add(made)
+        valued[one.id] = made
     return [valued[one.id] for one in found]
-
-
-async def _used(
-    db: Db,
-    one: Conversion,
-    offer: OfferConfig | None,
-    time_zone: str,
-    valued: Mapping[str, Conversion],
-) -> Used:
-    """What the member has had of the offer before, in the period of its cap."""
-    if offer is None or offer.member_cap is None or one.member_id is None:
-        return NOTHING
-    at_ms = (one.first_seen_at - conversions.EPOCH) // dt.timedelta(milliseconds=1)
-    start = period_start(offer.member_cap.period, at_ms, time_zone) or conversions.EPOCH
-    asked = (one.program_id, one.member_id, one.offer_id, one.id, start, list(valued))
-    row = await db.fetchrow(USED, *asked)
-    assert row is not None
-    now = [
-        other.booked_cashback_minor
-        for other in valued.values()
-        if (other.member_id, other.offer_id) == (one.member_id, one.offer_id)
-        and other.first_seen_at >= start
-        and other.state not in conversions.FINAL
-        and other.booked_cashback_minor
-    ]
-    return Used(row["amount_minor"] + sum(now), row["count"] + len(now))
 
 
 def _spelling(text: str, program_id: str, ring: KeyRing) -> str | None:

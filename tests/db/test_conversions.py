@@ -12,11 +12,23 @@ import pytest
 
 from core import clickid, conversions, ids
 from core.conversions import Item
+from core.merchants import MerchantConfig
 from core.networks import Rules
+from core.offers import Fixed, MemberCap, OfferConfig
 from core.providers.affiliate.report import Report
 from core.rates import Rate
 from db import conversions as stored
-from db import exchange_rates, intake, members, money, networks, pg, postbacks
+from db import (
+    exchange_rates,
+    intake,
+    members,
+    merchants,
+    money,
+    networks,
+    offers,
+    pg,
+    postbacks,
+)
 from db.bookings import Act
 from deploy.local.postgres import DatabaseUrls
 from tests.conftest import RING
@@ -242,3 +254,39 @@ async def test_the_member_and_endpoints_are_told_once(db: pg.Db, database: Datab
     await apply(db, report(click_id=text))
     await apply(db, report(click_id=text))
     assert await db.fetchval("SELECT count(*) FROM outbox WHERE task = 'tell_cashback'") == 1
+
+
+async def test_a_batch_takes_as_many_statements_as_one_report(
+    db: pg.Db, database: DatabaseUrls
+) -> None:
+    await store_capped_offer(db)
+    text = click()
+    await store_click(database, text)
+    asked: list[list[str]] = []
+    # The first time asyncpg asks things of its own.
+    for numbers in (range(1), range(1, 2), range(2, 40)):
+        said = [report(f"t{number}", click_id=text) for number in numbers]
+        asked.append([])
+        act = ACT._replace(at=NOW + dt.timedelta(minutes=numbers[0]))
+        with db.query_logger(lambda record: asked[-1].append(record.query)):
+            await apply(db, *said, act=act)
+            await asyncio.sleep(0)
+    assert len(asked[1]) > 10
+    assert asked[1] == asked[2]
+    # The cap is three times fifty.
+    assert await roles(db) == {"receivable": -8_000, "available": 150, "margin": 7_850}
+
+
+async def store_capped_offer(db: pg.Db) -> None:
+    """The offer of LINK: fifty each time, three times."""
+    await merchants.add(db, PROGRAM, "mer_1", MerchantConfig(name="Shop"))
+    config = OfferConfig(
+        merchant_id="mer_1",
+        title="Tea",
+        kind="cashback",
+        cashback=Fixed(amount_minor=50, currency="INR"),
+        member_cap=MemberCap(period="ever", count=3),
+        destination="https://shop.example.com/?subid={click_id}",
+        state="active",
+    )
+    await offers.add(db, PROGRAM, [offers.Draft("off_1", LINK, config)], lambda: "tea")
