@@ -1,11 +1,14 @@
-"""Asks affiliate networks what has changed: page by page, each page with its place in the window in
-one transaction, so that a kill costs at most the page that was under way.
+"""Asks affiliate networks what has changed: page by page, each with its place in the window, while
+the next one is on its way. A kill costs at most the page that was being taken.
 """
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Final
 
 from core import conversions as conversions_
@@ -24,6 +27,7 @@ from core.providers.affiliate.protocol import (
 from core.settings import Settings
 from core.tasks import SyncNetwork
 from db import conversions, networks, outbox
+from db.bookings import Act
 from db.networks import Network
 from db.pg import Db
 from workers import loop
@@ -94,37 +98,60 @@ async def _read_on(tools: Tools, network: Network, provider: CanPull) -> bool:
     assert network.sync_to is not None
     window = Window(_ms(network.sync_from), _ms(network.sync_to))
     cursor, until = network.sync_cursor or "", time.monotonic() + TURN_S
-    async for page in provider.pull(tools.send, window, cursor):
-        await _take(tools, network, cursor, page)
-        if page.cursor is None:
-            return True
-        cursor = page.cursor
-        if time.monotonic() > until:
-            return False
+    async with aclosing(_ahead(provider.pull(tools.send, window, cursor))) as pages:
+        async for page in pages:
+            await _take(tools, network, cursor, page)
+            if page.cursor is None:
+                return True
+            cursor = page.cursor
+            if time.monotonic() > until:
+                return False
     await _take(tools, network, cursor, Page([], [], None))
     return True
 
 
+async def _ahead(pages: AsyncIterator[Page]) -> AsyncGenerator[Page, None]:
+    """The same pages, each asked for while the one before it is taken."""
+    coming = asyncio.create_task(_next(pages))
+    try:
+        while (page := await coming) is not None:
+            coming = asyncio.create_task(_next(pages))
+            yield page
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+
+
+async def _next(pages: AsyncIterator[Page]) -> Page | None:
+    return await anext(pages, None)
+
+
 async def _take(tools: Tools, network: Network, cursor: str, page: Page) -> None:
-    """A page and the place after it, in one transaction."""
-    now_ms = loop.now_ms()
-    act = acting(tools.settings, now_ms, "network")
-    async with tools.pool.acquire() as db, db.transaction():
-        locked = await networks.lock(db, network.program_id, network.id)
-        if (locked.sync_from, locked.sync_to, locked.sync_cursor or "") != (
-            network.sync_from,
-            network.sync_to,
-            cursor,
-        ):
-            raise Lost
-        for start in range(0, len(page.reports), BATCH):
-            items = [Item(report) for report in page.reports[start : start + BATCH]]
+    """A page in parts, each in a transaction, the last one with the place after the page. Reports
+    that were taken before change nothing.
+    """
+    act = acting(tools.settings, loop.now_ms(), "network")
+    for start in range(0, max(len(page.reports), 1), BATCH):
+        items = [Item(report) for report in page.reports[start : start + BATCH]]
+        async with tools.pool.acquire() as db, db.transaction():
+            locked = await networks.lock(db, network.program_id, network.id)
+            if (locked.sync_from, locked.sync_to, locked.sync_cursor or "") != (
+                network.sync_from,
+                network.sync_to,
+                cursor,
+            ):
+                raise Lost
             await conversions.apply(db, tools.ring, locked, items, act)
-        problem = _problem(page) or locked.last_error
-        if page.cursor is None:
-            await networks.finish(db, locked, act.at, act.at + EVERY, _problem(page))
-        else:
-            await networks.advance(db, locked, page.cursor, problem)
+            if start + BATCH >= len(page.reports):
+                await _move_on(db, locked, page, act)
+
+
+async def _move_on(db: Db, network: Network, page: Page, act: Act) -> None:
+    problem = _problem(page)
+    if page.cursor is None:
+        await networks.finish(db, network, act.at, act.at + EVERY, problem)
+    else:
+        await networks.advance(db, network, page.cursor, problem or network.last_error)
 
 
 def _problem(page: Page) -> str | None:

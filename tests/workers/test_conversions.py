@@ -15,7 +15,7 @@ from core import tasks
 from core.contacts import Contact
 from core.networks import Rules
 from core.settings import Settings
-from db import contacts, members, money, networks, outbox, pg, postbacks
+from db import contacts, conversions, members, money, networks, outbox, pg, postbacks
 from tests.conftest import RING
 from tests.providers.affiliate import server
 from tests.providers.affiliate.trackier import Trackier
@@ -119,6 +119,48 @@ async def test_a_kill_between_pages_costs_the_page(
     await run(tools, db)
     assert await count(db) == 40
     assert await db.fetchval("SELECT max(step) FROM money_transaction") == 1
+
+
+async def test_a_page_is_taken_in_parts_and_a_kill_between_them_costs_nothing(
+    tools: Tools, db: Db, asked: Trackier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked.transactions = [plain(one) for one in asked.transactions]
+    real, parts = conversions.apply, []
+
+    async def killed(*args: Any) -> Any:
+        parts.append(len(args[3]))
+        if len(parts) == 5:
+            raise asyncio.CancelledError
+        return await real(*args)
+
+    monkeypatch.setattr(sync, "BATCH", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(conversions, "apply", killed)
+        with pytest.raises(asyncio.CancelledError):
+            await run(tools, db)
+    assert parts == [3, 3, 1, 3, 3]
+    assert await count(db) == 10
+    await run(tools, db)
+    assert await count(db) == 40
+    assert await db.fetchval("SELECT max(step) FROM money_transaction") == 1
+    assert await money.check(db) == []
+
+
+async def test_the_next_page_is_asked_for_while_one_is_taken(
+    tools: Tools, db: Db, asked: Trackier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked.transactions = [plain(one) for one in asked.transactions]
+    real = conversions.apply
+
+    async def waiting(*args: Any) -> Any:
+        if len(asked.questions) < 2:
+            asked.was_asked.clear()
+            await asked.was_asked.wait()
+        return await real(*args)
+
+    monkeypatch.setattr(conversions, "apply", waiting)
+    await run(tools, db)
+    assert await count(db) == 40
 
 
 async def test_two_syncs_at_a_time_take_each_page_once(
