@@ -1,8 +1,8 @@
-"""What providers report, written into the notification it is about, and what follows from it."""
+"""What providers report, written into the notifications it is about, and what follows from it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import asyncpg
@@ -12,28 +12,31 @@ from core import fields, ids
 from core.errors import InvalidRequest
 from core.keyring import KeyRing
 from core.providers.protocols import About
-from core.providers.reports.report import ORDER, Report
+from core.providers.reports.report import ORDER, Delivery, Report
 from core.templates import Channel
 from db import contacts, preferences
 from db.pg import Db
 
+# The latest message of each reference.
 FIND: Final = """
-SELECT id FROM notification WHERE provider = $1 AND provider_reference = $2
- ORDER BY id DESC LIMIT 1
+SELECT DISTINCT ON (provider_reference) provider_reference, id FROM notification
+ WHERE provider = $1 AND provider_reference = ANY($2::text[])
+ ORDER BY provider_reference, id DESC
 """
-# Forward only; and that a report came proves that it was sent.
+# In one order, so that of two who report on the same messages one waits, never both.
+LOCK: Final = """
+SELECT id, program_id, recipient_kind, recipient_id, channel, address, state, provider, delivery
+  FROM notification WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE
+"""
+# Of rows that are locked. That a report came proves that it was sent.
 MOVE: Final = """
 UPDATE notification
-   SET delivery = $3, delivery_detail = nullif($4, ''), reported_at = now(), updated_at = now(),
+   SET delivery = new.delivery, delivery_detail = nullif(new.detail, ''), reported_at = now(),
+       updated_at = now(),
        variables = CASE WHEN state = 'unknown' THEN NULL ELSE variables END,
        state = CASE WHEN state = 'unknown' THEN 'sent' ELSE state END
- WHERE id = $1 AND (provider = $2 OR provider IS NULL OR state IN ('queued', 'sending'))
-   AND coalesce(array_position($5::text[], delivery), 0) < array_position($5::text[], $3)
-RETURNING id, program_id, recipient_kind, recipient_id, channel, address
-"""
-SELECT: Final = """
-SELECT id, program_id, recipient_kind, recipient_id, channel, address FROM notification
- WHERE id = $1 AND provider = $2
+  FROM unnest($1::text[], $2::text[], $3::text[]) AS new (id, delivery, detail)
+ WHERE notification.id = new.id
 """
 HOLDERS: Final = """
 SELECT program_id, member_id FROM member_contact
@@ -47,24 +50,23 @@ async def apply(db: Db, ring: KeyRing, provider: str, found: Iterable[Report]) -
     """Write reports down in the caller's transaction, those of messages that there are; how many
     moved one.
     """
+    reports = list(found)
+    named = await _named(db, provider, reports)
+    rows = {row["id"]: row for row in await db.fetch(LOCK, sorted(set(named)))}
+    reached: dict[str, Report] = {}
     moved = 0
-    for one in found:
-        row = await _move(db, provider, one)
-        if row is None:
+    for one, notification_id in zip(reports, named, strict=True):
+        row = rows.get(notification_id)
+        if row is None or not _is_news(row, reached.get(notification_id), provider, one):
             continue
-        moved += one.delivery is not None
+        if one.delivery is not None:
+            reached[notification_id] = one
+            moved += 1
         if row["recipient_kind"] == "member" and row["program_id"] is not None:
-            address = fields.unseal(ring, row["address"], f"notification.address:{row['id']}")
-            await learn(
-                db,
-                ring,
-                row["program_id"],
-                row["recipient_id"],
-                row["channel"],
-                address,
-                one.about,
-                at_ms=one.at_ms,
-            )
+            await _learn(db, ring, row, one)
+    if reached:
+        values = [(one, last.delivery, last.detail) for one, last in reached.items()]
+        await db.execute(MOVE, *map(list, zip(*values, strict=True)))
     return moved
 
 
@@ -115,12 +117,29 @@ async def wish(
     return len(holders)
 
 
-async def _move(db: Db, provider: str, one: Report) -> asyncpg.Record | None:
-    notification_id = one.notification_id
-    if not notification_id and one.reference:
-        notification_id = await db.fetchval(FIND, provider, one.reference) or ""
-    if not ids.is_id(notification_id, "notification"):
-        return None
+async def _named(db: Db, provider: str, reports: Sequence[Report]) -> list[str]:
+    """The id of the message that each report is about; empty when it is none of ours."""
+    references = {one.reference for one in reports if one.reference and not one.notification_id}
+    found: dict[str, str] = {}
+    if references:
+        rows = await db.fetch(FIND, provider, sorted(references))
+        found = {row["provider_reference"]: row["id"] for row in rows}
+    named = [one.notification_id or found.get(one.reference, "") for one in reports]
+    return [one if ids.is_id(one, "notification") else "" for one in named]
+
+
+def _is_news(row: asyncpg.Record, last: Report | None, provider: str, one: Report) -> bool:
+    """Whether a report is of the message's provider, and moves it; forward only."""
     if one.delivery is None:
-        return await db.fetchrow(SELECT, notification_id, provider)
-    return await db.fetchrow(MOVE, notification_id, provider, one.delivery, one.detail, list(ORDER))
+        return bool(row["provider"] == provider)
+    is_theirs = row["provider"] in (provider, None) or row["state"] in ("queued", "sending")
+    present: Delivery | None = row["delivery"] if last is None else last.delivery
+    return is_theirs and (present is None or ORDER.index(present) < ORDER.index(one.delivery))
+
+
+async def _learn(db: Db, ring: KeyRing, row: asyncpg.Record, one: Report) -> None:
+    if one.about == "message":
+        return
+    address = fields.unseal(ring, row["address"], f"notification.address:{row['id']}")
+    to_whom = row["program_id"], row["recipient_id"], row["channel"]
+    await learn(db, ring, *to_whom, address, one.about, at_ms=one.at_ms)

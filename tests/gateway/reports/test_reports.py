@@ -57,6 +57,13 @@ async def test_states_move_forward_only(world: World) -> None:
         assert await world.delivery(world.mail_id) == expected, kind
 
 
+async def test_one_call_moves_messages_forward_only(world: World) -> None:
+    kinds = ("processed", "bounce", "delivered", "processed")
+    await by_sendgrid(world, *(event(world, kind, status="5.1.1") for kind in kinds))
+    stored = await world.stored(world.mail_id)
+    assert (stored["delivery"], stored["delivery_detail"]) == ("bounced", "5.1.1")
+
+
 async def test_a_replay_changes_nothing(world: World) -> None:
     """Also not what the member has put right meanwhile."""
     await by_sendgrid(world, event(world, "bounce", status="5.1.1"))
