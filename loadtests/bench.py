@@ -28,16 +28,20 @@ from loadtests import (
     crowd,
     datasets,
     flushing,
+    listing,
     measured,
     memory,
+    postbacks,
     report,
     results,
     signing_in,
     stack,
     subjects,
+    syncing,
     tables,
     wrk_runner,
 )
+from loadtests import shop as shops
 from loadtests.cases import Case
 from loadtests.comparison import Contest
 from loadtests.effort import FULL, QUICK, Effort
@@ -93,7 +97,17 @@ class Bench:
         for row in signing_in.measure(self._stack, self._effort):
             self._add(row)
         self._stack.fill()
+        self.cashback()
+        self._stack.fill()
         self._add(memory.measure(self._stack))
+
+    def cashback(self) -> None:
+        """Measure what has to do with affiliate networks, and lists of offers."""
+        shop = uvloop.run(shops.open_shop(self._stack))
+        self._add(listing.measure(self._stack, self._effort, shop))
+        for measure in (postbacks.measure, syncing.measure):
+            for row in measure(self._stack, self._effort, shop):
+                self._add(row)
 
     def compare(self, more: Sequence[Case]) -> list[Case]:
         """Measure ours, the peers and `more` under the same conditions; what was measured."""
@@ -268,6 +282,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about a minute, the main rows only")
     parser.add_argument("--peers", action="store_true", help="only ours beside the peers")
+    parser.add_argument("--cashback", action="store_true", help="only networks and offers")
     parser.add_argument("--write", action="store_true", help="keep a copy and renew docs/")
     arguments = parser.parse_args()
     # Whoever ends us, the stack and its folder go with us.
@@ -277,7 +292,9 @@ def main() -> int:
     try:
         with stack.running() as running, cores.pinned(cores.GENERATOR):
             bench = Bench(running, effort, running.folder)
-            if arguments.peers:
+            if arguments.cashback:
+                bench.cashback()
+            elif arguments.peers:
                 bench.compare([])
             else:
                 bench.run()

@@ -37,6 +37,11 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
 
 
+def tree_cpu_s(pid: int) -> float:
+    """The same of a process and those that it has started."""
+    return sum(map(cpu_s, [pid, *children(pid)]))
+
+
 def resident_mib(pid: int) -> float:
     """Memory that a process holds."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -59,7 +59,7 @@ def zipf(items: Sequence[Item], count: int, *, exponent: float = 1.0, seed: int 
 
 def redirect_request(slug: str, headers: Headers) -> bytes:
     """A visit of a link."""
-    return _head("GET", f"/r/{slug}", headers) + b"\r\n"
+    return get_request(f"/r/{slug}", headers)
 
 
 def award_requests(members: Sequence[str], token: str, run: str) -> Iterator[bytes]:
@@ -80,6 +80,11 @@ def batch_requests(members: Sequence[str], token: str, run: str, size: int) -> I
             for place in range(size)
         ]
         yield head + _with_length({"items": items})
+
+
+def get_request(path: str, headers: Headers) -> bytes:
+    """A request without a body."""
+    return _head("GET", path, headers) + b"\r\n"
 
 
 def request(method: str, path: str, headers: Headers, document: object) -> bytes:

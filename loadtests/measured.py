@@ -10,7 +10,7 @@ from typing import NamedTuple
 class Measured(NamedTuple):
     """`per_second` counts good answers; times are milliseconds from the (intended) start.
 
-    `stall_ms` is the longest time that the generator itself was late.
+    `stall_ms` is the longest time that the generator itself was late; wrk tells no `p95_ms`.
     """
 
     per_second: float
@@ -19,6 +19,7 @@ class Measured(NamedTuple):
     max_ms: float
     errors: int
     stall_ms: float = 0.0
+    p95_ms: float | None = None
 
 
 def summarize(
@@ -33,6 +34,7 @@ def summarize(
         max_ms=percentile(ordered, 100) * 1000,
         errors=errors,
         stall_ms=stall_s * 1000,
+        p95_ms=percentile(ordered, 95) * 1000,
     )
 
 
@@ -53,4 +55,10 @@ def median(rounds: Sequence[Measured]) -> Measured:
         max_ms=max(one.max_ms for one in rounds),
         errors=sum(one.errors for one in rounds),
         stall_ms=max(one.stall_ms for one in rounds),
+        p95_ms=_median([one.p95_ms for one in rounds]),
     )
+
+
+def _median(known: Sequence[float | None]) -> float | None:
+    values = [one for one in known if one is not None]
+    return statistics.median(values) if len(values) == len(known) else None

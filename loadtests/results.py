@@ -23,11 +23,12 @@ OURS: Final = "stampgate"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a row is held against: so much a second at least, a p99, a maximum or a size below so
-    much, or ours so many times the row's.
+    """What a row is held against: so much a second at least, a percentile, a maximum or a value
+    below so much, or ours so many times the row's.
     """
 
     at_least: float | None = None
+    p95_ms_below: float | None = None
     p99_ms_below: float | None = None
     max_ms_below: float | None = None
     below: float | None = None
@@ -38,6 +39,7 @@ class Target(msgspec.Struct, frozen=True):
         return (
             (self.at_least is None or row.value >= self.at_least)
             and (self.below is None or row.value < self.below)
+            and (self.p95_ms_below is None or (row.p95_ms or 0.0) < self.p95_ms_below)
             and (self.p99_ms_below is None or (row.p99_ms or 0.0) < self.p99_ms_below)
             and (self.max_ms_below is None or (row.max_ms or 0.0) < self.max_ms_below)
             and (self.ratio_at_least is None or (row.ratio or 0.0) >= self.ratio_at_least)
@@ -72,6 +74,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     each: list[float] = []
     p50_ms: float | None = None
+    p95_ms: float | None = None
     p99_ms: float | None = None
     max_ms: float | None = None
     stall_ms: float | None = None
@@ -128,6 +131,7 @@ def row(
             "rounds": len(rounds),
             "each": speeds,
             "p50_ms": median.p50_ms,
+            "p95_ms": median.p95_ms,
             "p99_ms": median.p99_ms,
             "max_ms": median.max_ms,
             "errors": median.errors,

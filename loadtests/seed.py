@@ -71,7 +71,8 @@ async def sow(settings: Settings) -> Seed:
                 await stored.add(db, program_id, draft, lambda: "")
     finally:
         await db.close()
-    return Seed(program_id, [member_id for member_id, _ in people], _token(ring, program_id))
+    own = token(ring, program_id, "awards:write")
+    return Seed(program_id, [member_id for member_id, _ in people], own)
 
 
 def config(kind: str, slug: str) -> LinkConfig:
@@ -84,12 +85,13 @@ def new_id(kind: ids.Kind) -> str:
     return ids.new(kind, _now_ms(), os.urandom(ids.ENTROPY_BYTES))
 
 
-def _token(ring: keyring.KeyRing, program_id: str) -> str:
+def token(ring: keyring.KeyRing, program_id: str, scope: str) -> str:
+    """A token of an app, without a limit."""
     return tokens.issue(
         ring,
         program_id=program_id,
         subject="app:bench",
-        scopes=["awards:write"],
+        scopes=[scope],
         now_s=_now_ms() // 1000,
         ttl_s=TOKEN_TTL_S,
         rate_per_minute=0,

@@ -37,7 +37,7 @@ from web.keyfile import KeyFile
 
 SIGN_IN_TARGET: Final = Target(at_least=60)
 AWARD_TARGET: Final = Target(p99_ms_below=30.0)
-CHECK_TARGET: Final = Target(at_least=200_000)
+CHECK_TARGET: Final = Target(below=5)
 PROCESSES: Final = len(cores.CORES)
 PEOPLE_AT_ONCE: Final = 8
 AWARDS_A_SECOND: Final = 200
@@ -150,7 +150,7 @@ async def _check_tokens(settings: Settings, effort: Effort) -> Row:
         await connection.close()
     return Row(
         what="check a warm token",
-        unit="checks/s",
+        unit="µs",
         durability="-",
         value=sorted(rounds)[len(rounds) // 2],
         lowest=min(rounds),
@@ -161,12 +161,13 @@ async def _check_tokens(settings: Settings, effort: Effort) -> Row:
 
 
 def _check_round(known: Credentials, headers: CIMultiDict[str], now_s: int) -> float:
+    """Microseconds for a check."""
     started = time.perf_counter()
     for _ in range(CHECKS):
         principal = known.known(headers, now_s)
         assert principal is not None
         auth.allow(principal, headers, "awards:write")
-    return CHECKS / (time.perf_counter() - started)
+    return (time.perf_counter() - started) / CHECKS * 1e6
 
 
 def _staff_token(ring: KeyFile, now_s: int) -> str:

@@ -155,6 +155,16 @@ class BenchStack:
         """Stop it in order."""
         self._stop("flush")
 
+    @contextmanager
+    def working(self) -> Iterator[int]:
+        """All roles of the workers at work, on any core; the pid of their parent."""
+        with cores.pinned(set(cores.CORES)):
+            process = self._spawn("workers", _module("workers"))
+        try:
+            yield process.pid
+        finally:
+            self._stop("workers")
+
     def use(self, durability: Durability) -> None:
         """Choose when Redis syncs to disk."""
         with self.redis() as client:

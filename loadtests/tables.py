@@ -9,7 +9,7 @@ from loadtests.results import Row, Target
 
 HEADINGS: Final = (
     *("what", "subject", "lane", "link", "headers", "durability", "conn.", "proc.", "loop"),
-    *("median", "rounds", "p50 ms", "p99 ms", "max ms", "CPU µs", "errors"),
+    *("median", "rounds", "p50 ms", "p95 ms", "p99 ms", "max ms", "CPU µs", "errors"),
     *("ours ÷", "target"),
 )
 # Words to the left, numbers to the right.
@@ -31,6 +31,7 @@ def cells(row: Row) -> list[str]:
         f"{_number(row.value)} {row.unit}",
         f"{_number(row.lowest)}–{_number(row.highest)}" if row.rounds > 1 else "1",
         _milliseconds(row.p50_ms),
+        _milliseconds(row.p95_ms),
         _milliseconds(row.p99_ms),
         _milliseconds(row.max_ms) + (f" (own {row.stall_ms:.1f})" if row.stall_ms else ""),
         "-" if row.cpu_us is None else f"{row.cpu_us:.1f}",
@@ -45,6 +46,7 @@ def verdict(target: Target, row: Row) -> str:
     wanted = [
         f"≥ {_number(target.at_least)}" if target.at_least is not None else "",
         f"< {_number(target.below)}" if target.below is not None else "",
+        f"p95 < {target.p95_ms_below:g} ms" if target.p95_ms_below is not None else "",
         f"p99 < {target.p99_ms_below:g} ms" if target.p99_ms_below is not None else "",
         f"max < {target.max_ms_below:g} ms" if target.max_ms_below is not None else "",
         f"≥ {target.ratio_at_least:g} ×" if target.ratio_at_least is not None else "",
