@@ -19,7 +19,7 @@ from core.links import Host
 
 DAY_S: Final = 86_400
 #: Of a member's history no more than the latest so many are looked at.
-HISTORY_MAX: Final = 1_000
+HISTORY_MAX: Final = 200
 CLASSES_MAX: Final = len(classes.NAMES)
 
 Seconds = Annotated[int, Meta(ge=1, le=400 * DAY_S)]
