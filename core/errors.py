@@ -71,6 +71,7 @@ StampgateError                     500 internal_error
 │   ├── FraudRuleNotFound          404 fraud_rule_not_found
 │   ├── FraudCaseNotFound          404 fraud_case_not_found
 │   ├── ReclassificationNotFound   404 reclassification_not_found
+│   ├── ClaimNotFound              404 claim_not_found
 │   ├── ApiKeyNotFound             404 api_key_not_found
 │   └── GlassNotFound              404 break_glass_not_found
 ├── MethodNotAllowed               405 method_not_allowed
@@ -107,6 +108,11 @@ StampgateError                     500 internal_error
 │   ├── AdjustmentNotOpen          409 adjustment_not_open
 │   ├── ConversionNotOpen          409 conversion_not_open
 │   ├── FraudCaseNotOpen           409 fraud_case_not_open
+│   ├── ClaimNotOpen               409 claim_not_open
+│   ├── ClaimTooEarly              409 claim_too_early
+│   ├── TooManyClaims              409 too_many_claims
+│   ├── OrderClaimed               409 order_claimed
+│   ├── ClickClaimed               409 click_claimed
 │   ├── SecondApproverNeeded       409 second_approver_needed
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
@@ -445,6 +451,10 @@ class ReclassificationNotFound(NotFound, code="reclassification_not_found"):
     """There is no such reclassification in this program."""
 
 
+class ClaimNotFound(NotFound, code="claim_not_found"):
+    """There is no such claim in this program."""
+
+
 class ApiKeyNotFound(NotFound, code="api_key_not_found"):
     """There is no such API key in this program."""
 
@@ -599,6 +609,26 @@ class ConversionNotOpen(Conflict, code="conversion_not_open"):
 
 class FraudCaseNotOpen(Conflict, code="fraud_case_not_open"):
     """The case was decided already."""
+
+
+class ClaimNotOpen(Conflict, code="claim_not_open"):
+    """The claim has gone on since, and this step cannot be taken any more."""
+
+
+class ClaimTooEarly(Conflict, code="claim_too_early"):
+    """The network may still report the order; claim it later."""
+
+
+class TooManyClaims(Conflict, code="too_many_claims"):
+    """The member has filed as many claims in the last 30 days as the program allows."""
+
+
+class OrderClaimed(Conflict, code="order_claimed"):
+    """Somebody has claimed this order already."""
+
+
+class ClickClaimed(Conflict, code="click_claimed"):
+    """The member has claimed this click already."""
 
 
 class SecondApproverNeeded(Conflict, code="second_approver_needed"):

@@ -53,6 +53,8 @@ Kind = Literal[
     "fraud_rule",
     "fraud_case",
     "reclassification",
+    "claim",
+    "evidence",
 ]
 
 PREFIXES: Final[dict[Kind, str]] = {
@@ -93,6 +95,8 @@ PREFIXES: Final[dict[Kind, str]] = {
     "fraud_rule": "frl",
     "fraud_case": "frc",
     "reclassification": "rcl",
+    "claim": "clm",
+    "evidence": "evd",
 }
 
 ENTROPY_BYTES: Final = 10

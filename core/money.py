@@ -48,10 +48,16 @@ def cashback(commission: Money, share_bp: int) -> Money:
     return Money(commission.amount_minor * share_bp // BASIS_POINTS, commission.currency)
 
 
-def text(money: Money) -> str:
-    """The amount as people read it, the same in every language: `₹1500.00`, `CHF 3.50`, `¥800`."""
+def plain(money: Money) -> str:
+    """The amount as files have it, without a currency: `1500.00`, `-3.50`, `800`."""
     places = _PLACES.get(money.currency, 2)
     sign = "-" if money.amount_minor < 0 else ""
     whole, part = divmod(abs(money.amount_minor), 10**places)
+    return f"{sign}{whole}" + (f".{part:0{places}}" if places else "")
+
+
+def text(money: Money) -> str:
+    """The amount as people read it, the same in every language: `₹1500.00`, `CHF 3.50`, `¥800`."""
     symbol = _SYMBOLS.get(money.currency, f"{money.currency} ")
-    return f"{sign}{symbol}{whole}" + (f".{part:0{places}}" if places else "")
+    sign = "-" if money.amount_minor < 0 else ""
+    return f"{sign}{symbol}{plain(Money(abs(money.amount_minor), money.currency))}"

@@ -68,6 +68,7 @@ _CODE: Final = frozenset({"code"})
 _TO_CONTACTS: Final[tuple[Channel, ...]] = ("email", "sms", "whatsapp")
 _ANY: Final[tuple[Channel, ...]] = (*_TO_CONTACTS, "push")
 _AMOUNT: Final = frozenset({"amount"})
+_ORDER: Final = frozenset({"order"})
 
 KINDS: Final[Mapping[str, Kind]] = {
     "sign_in_code": Kind({"code": "482913", "minutes": 5}, _CODE, _CODE, _TO_CONTACTS),
@@ -96,6 +97,16 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "withdrawal_reversed": Kind({"amount": "₹1500.00"}, _AMOUNT, channels=_ANY, topic="account"),
     "cashback_credited": Kind({"amount": "₹50.00"}, _AMOUNT, channels=_ANY, topic="rewards"),
+    "claim_accepted": Kind(
+        {"order": "OD-1001", "amount": "₹50.00"}, _AMOUNT | _ORDER, channels=_ANY, topic="rewards"
+    ),
+    "claim_sent": Kind({"order": "OD-1001"}, _ORDER, channels=_ANY, topic="rewards"),
+    "claim_rejected": Kind(
+        {"order": "OD-1001", "reason": "the order was canceled"},
+        _ORDER,
+        channels=_ANY,
+        topic="rewards",
+    ),
     "export_ready": Kind(
         {"url": "https://example.com/export", "hours": 24},
         frozenset({"url"}),

@@ -7,6 +7,7 @@ balances of a currency sum to zero:
     receivable   what a network owes us; below zero by as much
     settled      what networks have paid; below zero by as much
     promotion    what the program gives of its own; below zero by as much
+    claims_float what was credited for claims before a network answered; below zero by as much
     expected     our part of commissions that are not approved yet
     margin       our part of those that are
     pending      a member's cashback that is not approved yet
@@ -27,6 +28,7 @@ Role = Literal[
     "receivable",
     "settled",
     "promotion",
+    "claims_float",
     "expected",
     "margin",
     "pending",

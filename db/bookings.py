@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from core import cashback, conversions, ids, tasks, wallet
 from core.conversions import Conversion
-from db import money, outbox, webhooks
+from db import claims, money, outbox, webhooks
 from db.pg import Db
 
 #: A conversion before and after a change; None before there was one.
@@ -26,24 +26,25 @@ class Act(NamedTuple):
 
 
 async def move(db: Db, program_id: str, pairs: Sequence[Pair], act: Act) -> set[str]:
-    """Move the money of these changes; the ids of conversions that left a member below zero."""
-    changes = [
-        (after, legs)
+    """Move the money of these changes, and take back what was given for claims that they answer;
+    the ids of conversions that left a member below zero."""
+    answers = await claims.answer(db, program_id, [one for _, one in pairs], act.by, act.at)
+    moved = answers + [
+        (after.id, _transaction(after, legs, act))
         for before, after in pairs
         if (legs := wallet.change(cashback.booked(before), cashback.booked(after)))
     ]
-    if not changes:
+    if not moved:
         return set()
-    accounts = {account for _, legs in changes for account in legs}
-    locked = await money.lock(db, program_id, accounts)
+    named = [(name, wallet.accounts(one.postings)) for name, one in moved]
+    locked = await money.lock(db, program_id, {one for _, some in named for one in some})
     were = dict(locked.balances)
-    moved = [_transaction(after, legs, act) for after, legs in changes]
-    await money.post(db, locked, moved)
-    below = {one for one in accounts if locked.balances[one] < 0 <= were[one]}
+    await money.post(db, locked, [one for _, one in moved])
+    below = {one for one, had in were.items() if locked.balances[one] < 0 <= had}
     return {
-        after.id
-        for after, legs in changes
-        if any(account.role == "available" and account in below for account in legs)
+        name
+        for name, accounts in named
+        if any(account.role == "available" and account in below for account in accounts)
     }
 
 

@@ -45,7 +45,9 @@ BEGIN
         GRANT DELETE ON api_key_usage TO stampgate_app;
         GRANT INSERT ON money_account, money_transaction, money_posting TO stampgate_app;
         GRANT UPDATE (balance_minor) ON money_account TO stampgate_app;
-        GRANT INSERT, UPDATE ON kyc, withdrawal, payout_event, adjustment TO stampgate_app;
+        GRANT INSERT, UPDATE ON kyc, withdrawal, payout_event, adjustment, claim, claim_policy
+            TO stampgate_app;
+        GRANT INSERT, DELETE ON claim_evidence TO stampgate_app;
         GRANT INSERT ON payout_method TO stampgate_app;
         GRANT DELETE ON kyc, payout_method, payout_event TO stampgate_app;
         GRANT INSERT, UPDATE ON network, exchange_rate, postback, conversion TO stampgate_app;

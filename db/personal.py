@@ -20,7 +20,7 @@ ROWS_A_TURN: Final = 500
 # Columns that hold JSON as text.
 JSON: Final = (
     *("profile", "attributes", "parameters", "before", "after", "document", "details"),
-    "destination",
+    *("destination", "content"),
 )
 # A member may have followed a million links.
 TIMEOUT_S: Final = 3_000
@@ -186,6 +186,16 @@ SELECT id, id AS sealed_for, amount_minor, currency, state, method, destination,
        requested_at, updated_at
   FROM withdrawal WHERE program_id = $1 AND member_id = $2 ORDER BY id
 """
+EXPORT_CLAIMS: Final = """
+SELECT id, state, click_id, offer_id, merchant_id, order_id, order_minor, order_currency,
+       ordered_at, credit_minor, currency, reason, conversion_id, opened_at, decided_at, updated_at
+  FROM claim WHERE program_id = $1 AND member_id = $2 ORDER BY id
+"""
+EXPORT_EVIDENCE: Final = """
+SELECT id, id AS sealed_for, claim_id, content, added_at FROM claim_evidence
+ WHERE program_id = $1 AND member_id = $2 ORDER BY id
+"""
+ERASE_EVIDENCE: Final = "DELETE FROM claim_evidence WHERE program_id = $1 AND member_id = $2"
 EXPORT_CONVERSIONS: Final = """
 SELECT id, state, order_id, sale_minor, sale_currency, booked_cashback_minor, booked_currency,
        click_id, offer_id, event_at, first_seen_at, updated_at
@@ -285,6 +295,13 @@ TABLES: Final = (
         "payout_event", why="What providers say of payouts names withdrawals, and goes in 30 days."
     ),
     Table("conversion", EXPORT_CONVERSIONS, why=PROOF + " The networks know it, too."),
+    Table("claim", EXPORT_CLAIMS, why=PROOF + " The networks know of it, too."),
+    Table(
+        "claim_evidence",
+        EXPORT_EVIDENCE,
+        ERASE_EVIDENCE,
+        sealed={"content": "claim_evidence.content"},
+    ),
     Table("network", why="Its credentials are the program's, and no person's."),
     Table("audit_entry", EXPORT_AUDIT_ENTRIES, why=PROOF + " It goes when its time is over."),
     Table("member_export", EXPORT_EXPORTS, why=PROOF + " The files are deleted."),

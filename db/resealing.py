@@ -62,6 +62,7 @@ SELECT place, convert_from(substr(stored, 3, get_byte(stored, 1)), 'UTF8') AS ke
     UNION ALL SELECT 'withdrawal.destination', destination FROM withdrawal
     UNION ALL SELECT 'payout_event.body', body FROM payout_event
     UNION ALL SELECT 'network.credentials', credentials FROM network
+    UNION ALL SELECT 'claim_evidence.content', content FROM claim_evidence
   ) AS value
  WHERE stored IS NOT NULL
  GROUP BY place, key ORDER BY place, key
@@ -233,6 +234,15 @@ UPDATE withdrawal SET destination = item.sealed
   FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
  WHERE withdrawal.id = item.id AND destination = item.stored
 """
+EVIDENCE: Final = """
+SELECT id, content AS stored FROM claim_evidence
+ WHERE id > $1 AND substr(content, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_EVIDENCE: Final = """
+UPDATE claim_evidence SET content = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE claim_evidence.id = item.id AND content = item.stored
+"""
 
 Rehash = Callable[[KeyRing, asyncpg.Record, str], bytes]
 
@@ -291,6 +301,7 @@ COLUMNS: Final = (
     Column("payout_method.details", DETAILS, SET_DETAILS, _details_hash),
     Column("withdrawal.destination", DESTINATIONS, SET_DESTINATIONS),
     Column("network.credentials", CREDENTIALS, SET_CREDENTIALS),
+    Column("claim_evidence.content", EVIDENCE, SET_EVIDENCE),
 )
 
 

@@ -281,6 +281,66 @@ CREATE TABLE public.category (
     CONSTRAINT category_is_not_its_own_parent CHECK ((parent_id <> id))
 );
 
+CREATE TABLE public.claim (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    click_id text COLLATE pg_catalog."C",
+    clicked_at timestamp with time zone,
+    offer_id text COLLATE pg_catalog."C",
+    merchant_id text COLLATE pg_catalog."C",
+    network_id text COLLATE pg_catalog."C",
+    order_id text NOT NULL COLLATE pg_catalog."C",
+    order_minor bigint NOT NULL,
+    order_currency text NOT NULL COLLATE pg_catalog."C",
+    ordered_at timestamp with time zone NOT NULL,
+    proposal text NOT NULL COLLATE pg_catalog."C",
+    reasons text[] NOT NULL,
+    facts jsonb NOT NULL,
+    currency text NOT NULL COLLATE pg_catalog."C",
+    estimate_minor bigint,
+    credit_minor bigint,
+    credited_to text COLLATE pg_catalog."C",
+    decision text COLLATE pg_catalog."C",
+    decided_by text COLLATE pg_catalog."C",
+    decided_at timestamp with time zone,
+    first_accepted_by text COLLATE pg_catalog."C",
+    accepted_by text COLLATE pg_catalog."C",
+    reason text,
+    conversion_id text COLLATE pg_catalog."C",
+    language text NOT NULL COLLATE pg_catalog."C",
+    opened_by text NOT NULL COLLATE pg_catalog."C",
+    opened_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT claim_accepted_has_a_credit CHECK (((state <> 'accepted'::text) OR ((credit_minor IS NOT NULL) AND (credited_to IS NOT NULL)))),
+    CONSTRAINT claim_amounts_are_positive CHECK (((order_minor > 0) AND (estimate_minor >= 0) AND (credit_minor > 0))),
+    CONSTRAINT claim_credit_goes_somewhere CHECK ((credited_to = ANY (ARRAY['pending'::text, 'available'::text]))),
+    CONSTRAINT claim_decision_is_known CHECK ((decision = ANY (ARRAY['accept'::text, 'send_to_network'::text, 'reject'::text]))),
+    CONSTRAINT claim_decision_is_whole CHECK ((((decision IS NULL) = (decided_by IS NULL)) AND ((decision IS NULL) = (decided_at IS NULL)))),
+    CONSTRAINT claim_has_two_acceptors CHECK ((first_accepted_by <> accepted_by)),
+    CONSTRAINT claim_proposal_is_known CHECK ((proposal = ANY (ARRAY['accept'::text, 'send_to_network'::text, 'reject'::text]))),
+    CONSTRAINT claim_state_is_known CHECK ((state = ANY (ARRAY['opened'::text, 'sent'::text, 'accepted'::text, 'rejected'::text, 'settled'::text, 'declined'::text])))
+);
+
+CREATE TABLE public.claim_evidence (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    claim_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    content bytea NOT NULL,
+    added_by text NOT NULL COLLATE pg_catalog."C",
+    added_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.claim_policy (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    policy jsonb NOT NULL,
+    updated_by text NOT NULL COLLATE pg_catalog."C",
+    updated_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.click (
     day date NOT NULL,
     click_id text NOT NULL COLLATE pg_catalog."C",
@@ -725,7 +785,7 @@ CREATE TABLE public.money_account (
     CONSTRAINT money_account_covers_what_waits CHECK (((balance_minor >= 0) OR (role <> ALL (ARRAY['pending'::text, 'review'::text, 'held'::text, 'paid_out'::text])))),
     CONSTRAINT money_account_member_is_named CHECK (((member_id <> ''::text) = (role = ANY (ARRAY['pending'::text, 'review'::text, 'available'::text, 'held'::text])))),
     CONSTRAINT money_account_network_is_named CHECK (((network_id <> ''::text) = (role = 'receivable'::text))),
-    CONSTRAINT money_account_role_is_known CHECK ((role = ANY (ARRAY['receivable'::text, 'settled'::text, 'promotion'::text, 'expected'::text, 'margin'::text, 'pending'::text, 'review'::text, 'available'::text, 'held'::text, 'paid_out'::text, 'bad_debt'::text])))
+    CONSTRAINT money_account_role_is_known CHECK ((role = ANY (ARRAY['receivable'::text, 'settled'::text, 'promotion'::text, 'claims_float'::text, 'expected'::text, 'margin'::text, 'pending'::text, 'review'::text, 'available'::text, 'held'::text, 'paid_out'::text, 'bad_debt'::text])))
 );
 
 ALTER TABLE public.money_account ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -1248,6 +1308,18 @@ ALTER TABLE ONLY public.category
 ALTER TABLE ONLY public.category
     ADD CONSTRAINT category_slug_is_unique UNIQUE (program_id, slug);
 
+ALTER TABLE ONLY public.claim_evidence
+    ADD CONSTRAINT claim_evidence_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.claim
+    ADD CONSTRAINT claim_of_a_click_is_one UNIQUE (program_id, click_id);
+
+ALTER TABLE ONLY public.claim
+    ADD CONSTRAINT claim_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.claim_policy
+    ADD CONSTRAINT claim_policy_pkey PRIMARY KEY (program_id);
+
 ALTER TABLE ONLY public.click_boot
     ADD CONSTRAINT click_boot_pkey PRIMARY KEY (boot);
 
@@ -1514,6 +1586,18 @@ CREATE INDEX audit_entry_default_program_id_position_idx ON public.audit_entry_d
 
 CREATE INDEX category_by_parent ON public.category USING btree (parent_id);
 
+CREATE INDEX claim_by_member ON public.claim USING btree (member_id, id);
+
+CREATE INDEX claim_by_program ON public.claim USING btree (program_id, id);
+
+CREATE INDEX claim_by_state ON public.claim USING btree (program_id, state, id);
+
+CREATE INDEX claim_evidence_by_claim ON public.claim_evidence USING btree (claim_id, id);
+
+CREATE INDEX claim_evidence_by_member ON public.claim_evidence USING btree (member_id);
+
+CREATE UNIQUE INDEX claim_of_an_order_is_one ON public.claim USING btree (program_id, lower(ltrim(order_id, '#'::text)));
+
 CREATE INDEX click_by_link ON ONLY public.click USING btree (link_id, click_id);
 
 CREATE INDEX click_by_member ON ONLY public.click USING btree (member_id) WHERE (member_id IS NOT NULL);
@@ -1527,6 +1611,8 @@ CREATE INDEX consent_by_member ON public.consent USING btree (member_id, purpose
 CREATE INDEX conversion_by_click ON public.conversion USING btree (click_id) WHERE (click_id IS NOT NULL);
 
 CREATE INDEX conversion_by_member ON public.conversion USING btree (member_id, id) WHERE (member_id IS NOT NULL);
+
+CREATE INDEX conversion_by_order ON public.conversion USING btree (program_id, lower((ltrim(order_id, '#'::text) COLLATE "C"))) WHERE (order_id IS NOT NULL);
 
 CREATE INDEX conversion_by_program ON public.conversion USING btree (program_id, id);
 
@@ -1713,6 +1799,15 @@ ALTER TABLE ONLY public.category
 
 ALTER TABLE ONLY public.category
     ADD CONSTRAINT category_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.claim_evidence
+    ADD CONSTRAINT claim_evidence_claim_exists FOREIGN KEY (claim_id) REFERENCES public.claim(id);
+
+ALTER TABLE ONLY public.claim
+    ADD CONSTRAINT claim_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);
+
+ALTER TABLE ONLY public.claim_policy
+    ADD CONSTRAINT claim_policy_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
 
 ALTER TABLE ONLY public.consent
     ADD CONSTRAINT consent_member_id_fkey FOREIGN KEY (member_id) REFERENCES public.member(id);

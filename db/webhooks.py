@@ -33,6 +33,8 @@ EventType = Literal[
     "conversion.approved",
     "conversion.declined",
     "conversion.reversed",
+    "claim.opened",
+    "claim.decided",
     "balance.negative",
     "fraud.case_opened",
     "fraud.case_resolved",

@@ -16,7 +16,7 @@ from gateway.app import Call
 from web import problem
 from web.routing import Route
 
-SOURCES: Final[tuple[wallet.Role, ...]] = ("receivable", "settled", "promotion")
+SOURCES: Final[tuple[wallet.Role, ...]] = ("receivable", "settled", "promotion", "claims_float")
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +32,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     receivable_minor: int
     settled_minor: int
     promotion_minor: int
+    claims_float_minor: int
     paid_out_minor: int
     expected_minor: int
     margin_minor: int
@@ -80,6 +81,7 @@ def _position(currency: str, totals: dict[str, Total]) -> Position:
         receivable_minor=-total("receivable"),
         settled_minor=-total("settled"),
         promotion_minor=-total("promotion"),
+        claims_float_minor=-total("claims_float"),
         paid_out_minor=total("paid_out"),
         expected_minor=total("expected"),
         margin_minor=total("margin"),

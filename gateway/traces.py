@@ -9,13 +9,16 @@ import msgspec
 from aiohttp import web
 
 from core import clickid, errors, ids
+from core.claims import Claim
 from core.conversions import Conversion
-from db import clicks, conversions, postbacks, traces
+from db import claims, clicks, conversions, postbacks, traces
 from db.clicks import Click
 from db.conversions import Wanted
 from db.pg import Db
 from db.traces import Payment, Posting
+from gateway import claims as shown_claims
 from gateway.app import Call
+from gateway.claims import ShownClaim
 from gateway.conversions import ShownConversion, shown
 from web import problem
 from web.routing import Route
@@ -33,17 +36,20 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """The click, what networks said of it, what was booked, and what the member was paid since."""
+    """The click, what networks said of it, or a claim did, what was booked, and what the member was
+    paid since.
+    """
 
     click: Click | None
     conversions: list[ShownConversion]
     postbacks: list[Heard]
+    claims: list[ShownClaim]
     postings: list[Posting]
     withdrawals: list[Payment]
 
 
 async def get(call: Call) -> web.Response:
-    """Trace a click, a conversion, a transaction of money, or a withdrawal."""
+    """Trace a click, a conversion, a claim, a transaction of money, or a withdrawal."""
     async with call.app.connection() as db, db.transaction(isolation="repeatable_read"):
         return problem.reply(await _trace(call, db, call.params["trace_id"]))
 
@@ -57,7 +63,17 @@ async def _trace(call: Call, db: Db, name: str) -> Trace:
         if not found:
             raise errors.NotFound
         booked = await traces.postings(db, program_id, [name])
-        return Trace(click=None, conversions=[], postbacks=[], postings=booked, withdrawals=found)
+        return Trace(
+            click=None, conversions=[], postbacks=[], claims=[], postings=booked, withdrawals=found
+        )
+    if ids.is_id(name, "claim"):
+        claim = await claims.get(db, program_id, name)
+        answers = (
+            [await conversions.get(db, program_id, claim.conversion_id)]
+            if claim.conversion_id
+            else []
+        )
+        return await _of_click(call, db, claim.click_id, answers, [claim])
     if ids.is_id(name, "conversion"):
         one = await conversions.get(db, program_id, name)
         return await _of_click(call, db, one.click_id, [one])
@@ -65,19 +81,28 @@ async def _trace(call: Call, db: Db, name: str) -> Trace:
         text = clickid.verify(name, program_id, call.app.ring.click).text
     except errors.ForgedClickId:
         raise errors.NotFound from None
-    wanted = Wanted(click_id=text)
     several = await conversions.page(
-        db, program_id, before="", limit=CONVERSIONS_MAX, wanted=wanted
+        db, program_id, before="", limit=CONVERSIONS_MAX, wanted=Wanted(click_id=text)
     )
     return await _of_click(call, db, text, several)
 
 
-async def _of_click(call: Call, db: Db, click_id: str | None, found: list[Conversion]) -> Trace:
+async def _of_click(
+    call: Call,
+    db: Db,
+    click_id: str | None,
+    found: list[Conversion],
+    filed: list[Claim] | None = None,
+) -> Trace:
     program_id = call.principal.program_id
     click = None
     if click_id is not None:
         click = await clicks.stored(db, program_id, clickid.decode(click_id))
-    if click is None and not found:
+    if filed is None and click_id is not None:
+        wanted = claims.Wanted(click_id=click_id)
+        filed = await claims.page(db, program_id, before="", limit=1, wanted=wanted)
+    filed = filed or []
+    if click is None and not found and not filed:
         raise errors.NotFound
     names = [one.id for one in found]
     heard = [one for name in names for one in await postbacks.of_conversion(db, program_id, name)]
@@ -88,11 +113,12 @@ async def _of_click(call: Call, db: Db, click_id: str | None, found: list[Conver
                 db, program_id, member_id=one.member_id, since=one.approved_at
             )
             payments |= {payment.id: payment for payment in paid}
-    subjects = [*names, *payments]
+    subjects = [*names, *(one.id for one in filed), *payments]
     return Trace(
         click=click,
         conversions=[shown(call, one) for one in found],
         postbacks=[Heard(one.id, one.received_at, one.verdict, one.conversion_id) for one in heard],
+        claims=[shown_claims.shown(call, one) for one in filed],
         postings=await traces.postings(db, program_id, subjects),
         withdrawals=list(payments.values()),
     )
@@ -104,9 +130,9 @@ ROUTES: tuple[Route, ...] = (
         path="/v1/trace/{trace_id}",
         handler=get,
         name="get_trace",
-        summary="All that belongs to a click, a conversion, a transaction or a withdrawal",
+        summary="All that belongs to a click, a conversion, a claim, a transaction or a withdrawal",
         scope="conversions:read",
         reply=Trace,
-        errors=(errors.NotFound, errors.ConversionNotFound),
+        errors=(errors.NotFound, errors.ConversionNotFound, errors.ClaimNotFound),
     ),
 )

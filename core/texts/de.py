@@ -147,6 +147,27 @@ Ihre Bank hat die Zahlung über {amount} an {program} zurückgeschickt. Das Geld
 Prüfen Sie Ihr Auszahlungsziel, bevor Sie es erneut beantragen.
 """,
     ),
+    "claim_accepted": Texts(
+        subject="Ihre Reklamation zur Bestellung {order} ist anerkannt",
+        text="""\
+{program} erkennt Ihre Reklamation zur Bestellung {order} an: {amount} Cashback. Er gehört Ihnen endgültig, wenn
+das Netzwerk des Shops die Bestellung bestätigt, und wird zurückgenommen, wenn es sie ablehnt.
+""",
+    ),
+    "claim_sent": Texts(
+        subject="Ihre Reklamation zur Bestellung {order} wird geprüft",
+        text="""\
+{program} hat beim Netzwerk des Shops nach der Bestellung {order} gefragt. Das kann einige Wochen dauern.
+""",
+    ),
+    "claim_rejected": Texts(
+        subject="Ihre Reklamation zur Bestellung {order} ist nicht anerkannt",
+        text="""\
+{program} kann Ihnen für die Bestellung {order} keinen Cashback geben.
+
+{reason}
+""",
+    ),
 }
 
 SMS: Final[Mapping[str, Texts]] = {
@@ -182,5 +203,14 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "withdrawal_reversed": Texts(
         text="Die Zahlung von {program} über {amount} kam von Ihrer Bank zurück und ist wieder verfügbar."
+    ),
+    "claim_accepted": Texts(
+        text="{program} erkennt Ihre Reklamation zu {order} an: {amount}, bis das Netzwerk sie bestätigt."
+    ),
+    "claim_sent": Texts(
+        text="{program} hat beim Netzwerk nach der Bestellung {order} gefragt. Das kann einige Wochen dauern."
+    ),
+    "claim_rejected": Texts(
+        text="{program} kann Ihnen für die Bestellung {order} keinen Cashback geben. {reason}"
     ),
 }

@@ -147,6 +147,27 @@ Your bank sent the payment of {amount} back to {program}. The money is available
 Check where you want to be paid before you ask for it again.
 """,
     ),
+    "claim_accepted": Texts(
+        subject="Your claim for order {order} was accepted",
+        text="""\
+{program} has accepted your claim for order {order}: {amount} of cashback. It becomes yours for good when the
+shop's network confirms the order, and is taken back if the network declines it.
+""",
+    ),
+    "claim_sent": Texts(
+        subject="Your claim for order {order} is being looked into",
+        text="""\
+{program} has asked the shop's network about order {order}. That can take some weeks.
+""",
+    ),
+    "claim_rejected": Texts(
+        subject="Your claim for order {order} was not accepted",
+        text="""\
+{program} cannot give you cashback for order {order}.
+
+{reason}
+""",
+    ),
 }
 
 SMS: Final[Mapping[str, Texts]] = {
@@ -183,4 +204,11 @@ SMS: Final[Mapping[str, Texts]] = {
     "withdrawal_reversed": Texts(
         text="The payment of {amount} by {program} came back from your bank, and is available again."
     ),
+    "claim_accepted": Texts(
+        text="{program} accepted your claim for order {order}: {amount}, until the shop's network confirms it."
+    ),
+    "claim_sent": Texts(
+        text="{program} has asked the shop's network about order {order}. That can take some weeks."
+    ),
+    "claim_rejected": Texts(text="{program} cannot give you cashback for order {order}. {reason}"),
 }

@@ -147,6 +147,27 @@ Su banco ha devuelto a {program} el pago de {amount}. El dinero vuelve a estar d
 Compruebe dónde quiere cobrar antes de pedirlo otra vez.
 """,
     ),
+    "claim_accepted": Texts(
+        subject="Su reclamación del pedido {order} está aceptada",
+        text="""\
+{program} ha aceptado su reclamación del pedido {order}: {amount} de cashback. Será suyo definitivamente cuando
+la red de la tienda confirme el pedido, y se retirará si lo rechaza.
+""",
+    ),
+    "claim_sent": Texts(
+        subject="Su reclamación del pedido {order} se está estudiando",
+        text="""\
+{program} ha preguntado a la red de la tienda por el pedido {order}. Puede tardar unas semanas.
+""",
+    ),
+    "claim_rejected": Texts(
+        subject="Su reclamación del pedido {order} no se ha aceptado",
+        text="""\
+{program} no puede darle cashback por el pedido {order}.
+
+{reason}
+""",
+    ),
 }
 
 SMS: Final[Mapping[str, Texts]] = {
@@ -180,5 +201,14 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "withdrawal_reversed": Texts(
         text="Su banco ha devuelto a {program} el pago de {amount}; vuelve a estar disponible."
+    ),
+    "claim_accepted": Texts(
+        text="{program} ha aceptado su reclamación del pedido {order}: {amount}, hasta que la red lo confirme."
+    ),
+    "claim_sent": Texts(
+        text="{program} ha preguntado a la red de la tienda por el pedido {order}. Puede tardar unas semanas."
+    ),
+    "claim_rejected": Texts(
+        text="{program} no puede darle cashback por el pedido {order}. {reason}"
     ),
 }

@@ -147,6 +147,27 @@ Votre banque a renvoyé à {program} le versement de {amount}. L'argent est de n
 Vérifiez où vous voulez être payé avant de le redemander.
 """,
     ),
+    "claim_accepted": Texts(
+        subject="Votre réclamation pour la commande {order} est acceptée",
+        text="""\
+{program} accepte votre réclamation pour la commande {order} : {amount} de cashback. Il vous est acquis quand le
+réseau de la boutique confirme la commande, et repris s'il la refuse.
+""",
+    ),
+    "claim_sent": Texts(
+        subject="Votre réclamation pour la commande {order} est à l'étude",
+        text="""\
+{program} a interrogé le réseau de la boutique sur la commande {order}. Cela peut prendre quelques semaines.
+""",
+    ),
+    "claim_rejected": Texts(
+        subject="Votre réclamation pour la commande {order} n'est pas acceptée",
+        text="""\
+{program} ne peut pas vous donner de cashback pour la commande {order}.
+
+{reason}
+""",
+    ),
 }
 
 SMS: Final[Mapping[str, Texts]] = {
@@ -180,5 +201,14 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "withdrawal_reversed": Texts(
         text="Votre banque a renvoyé à {program} le versement de {amount} ; il est de nouveau disponible."
+    ),
+    "claim_accepted": Texts(
+        text="{program} accepte votre réclamation pour {order} : {amount}, jusqu'à confirmation du réseau."
+    ),
+    "claim_sent": Texts(
+        text="{program} a interrogé le réseau sur la commande {order}. Cela peut prendre quelques semaines."
+    ),
+    "claim_rejected": Texts(
+        text="{program} ne peut pas vous donner de cashback pour la commande {order}. {reason}"
     ),
 }

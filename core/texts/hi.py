@@ -147,6 +147,27 @@ EMAIL: Final[Mapping[str, Texts]] = {
 दोबारा अनुरोध करने से पहले जाँच लें कि आप भुगतान कहाँ चाहते हैं।
 """,
     ),
+    "claim_accepted": Texts(
+        subject="ऑर्डर {order} पर आपका दावा मंज़ूर हुआ",
+        text="""\
+{program} ने ऑर्डर {order} पर आपका दावा मंज़ूर किया: {amount} कैशबैक। दुकान का नेटवर्क ऑर्डर की पुष्टि करे तो यह पक्का
+आपका है; वह मना करे तो यह वापस ले लिया जाएगा।
+""",
+    ),
+    "claim_sent": Texts(
+        subject="ऑर्डर {order} पर आपके दावे की जाँच हो रही है",
+        text="""\
+{program} ने दुकान के नेटवर्क से ऑर्डर {order} के बारे में पूछा है। इसमें कुछ हफ़्ते लग सकते हैं।
+""",
+    ),
+    "claim_rejected": Texts(
+        subject="ऑर्डर {order} पर आपका दावा मंज़ूर नहीं हुआ",
+        text="""\
+{program} ऑर्डर {order} पर आपको कैशबैक नहीं दे सकता।
+
+{reason}
+""",
+    ),
 }
 
 SMS: Final[Mapping[str, Texts]] = {
@@ -181,4 +202,11 @@ SMS: Final[Mapping[str, Texts]] = {
     "withdrawal_reversed": Texts(
         text="आपके बैंक ने {program} का {amount} का भुगतान लौटा दिया; राशि फिर से उपलब्ध है।"
     ),
+    "claim_accepted": Texts(
+        text="{program} ने ऑर्डर {order} पर आपका दावा मंज़ूर किया: {amount}, नेटवर्क की पुष्टि होने तक।"
+    ),
+    "claim_sent": Texts(
+        text="{program} ने नेटवर्क से ऑर्डर {order} के बारे में पूछा है। इसमें कुछ हफ़्ते लग सकते हैं।"
+    ),
+    "claim_rejected": Texts(text="{program} ऑर्डर {order} पर आपको कैशबैक नहीं दे सकता। {reason}"),
 }

@@ -176,4 +176,14 @@ TEXTS: Final[dict[str, str]] = {
     "postback_not_found": "Diesen Postback gibt es in diesem Programm nicht.",
     "conversion_not_found": "Diese Conversion gibt es in diesem Programm nicht.",
     "conversion_not_open": "Der Zustand der Conversion lässt diesen Schritt nicht zu.",
+    "claim_not_found": "Diese Reklamation gibt es in diesem Programm nicht.",
+    "claim_not_open": "Die Reklamation ist inzwischen weiter, dieser Schritt geht nicht mehr.",
+    "claim_too_early": (
+        "Das Netzwerk kann die Bestellung noch melden; reklamieren Sie sie später."
+    ),
+    "too_many_claims": (
+        "Das Mitglied hat in den letzten 30 Tagen so oft reklamiert, wie das Programm erlaubt."
+    ),
+    "order_claimed": "Diese Bestellung ist schon reklamiert.",
+    "click_claimed": "Dieser Klick ist schon reklamiert.",
 }

@@ -154,4 +154,13 @@ TEXTS: Final[dict[str, str]] = {
     "postback_not_found": "No existe ese postback en este programa.",
     "conversion_not_found": "No existe esa conversión en este programa.",
     "conversion_not_open": "El estado de la conversión no permite este paso.",
+    "claim_not_found": "No existe esa reclamación en este programa.",
+    "claim_not_open": "La reclamación ha avanzado y este paso ya no es posible.",
+    "claim_too_early": "La red aún puede informar del pedido; reclámelo más tarde.",
+    "too_many_claims": (
+        "El miembro ya ha presentado en los últimos 30 días todas las reclamaciones que permite el "
+        "programa."
+    ),
+    "order_claimed": "Este pedido ya está reclamado.",
+    "click_claimed": "Este clic ya está reclamado.",
 }

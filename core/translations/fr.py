@@ -162,4 +162,12 @@ TEXTS: Final[dict[str, str]] = {
     "postback_not_found": "Ce postback n'existe pas dans ce programme.",
     "conversion_not_found": "Cette conversion n'existe pas dans ce programme.",
     "conversion_not_open": "L'état de la conversion ne permet pas cette étape.",
+    "claim_not_found": "Cette réclamation n'existe pas dans ce programme.",
+    "claim_not_open": "La réclamation a avancé depuis, cette étape n'est plus possible.",
+    "claim_too_early": "Le réseau peut encore signaler la commande ; réclamez-la plus tard.",
+    "too_many_claims": (
+        "Le membre a déposé ces 30 derniers jours toutes les réclamations que le programme permet."
+    ),
+    "order_claimed": "Cette commande est déjà réclamée.",
+    "click_claimed": "Ce clic est déjà réclamé.",
 }

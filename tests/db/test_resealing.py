@@ -15,6 +15,8 @@ from core.kyc import Document
 from core.networks import Rules
 from core.payout_methods import Upi
 from db import (
+    claim_evidence,
+    claims,
     kyc,
     members,
     networks,
@@ -55,6 +57,14 @@ INSERT INTO withdrawal (id, program_id, member_id, amount_minor, currency, state
 VALUES ('wdr_1', $1, 'mem_1', 1, 'INR', 'requested', 1, 'upi', $2, 'en', now(), now())
 """
 
+CLAIM = """
+INSERT INTO claim (id, program_id, member_id, state, version, order_id, order_minor, order_currency,
+                   ordered_at, proposal, reasons, facts, currency, language, opened_by, opened_at,
+                   updated_at)
+VALUES ('clm_1', $1, 'mem_1', 'opened', 1, 'OD-1', 1, 'INR', now(), 'reject', '{}', '{}',
+        'INR', 'en', 'mem_1', now(), now())
+"""
+
 
 NETWORK = networks.New(
     provider="generic",
@@ -87,6 +97,10 @@ async def owner(db: pg.Db, database: DatabaseUrls) -> AsyncIterator[pg.Db]:
     sealed = payout_methods.seal(RING, DETAILS, withdrawals.DESTINATION, "wdr_1")
     await db.execute(WITHDRAWAL, PROGRAM, sealed)
     await networks.add(db, RING, PROGRAM, "net_1", NETWORK, b"")
+    content = claim_evidence.Content("Paid by card.", None)
+    await db.execute(CLAIM, PROGRAM)
+    claim = await claims.get(db, PROGRAM, "clm_1")
+    await claim_evidence.add(db, RING, claim, "evd_1", content, by="mem_1", at=NOW)
     connection = await asyncpg.connect(database.migrate)
     yield connection
     await connection.close()
@@ -116,6 +130,9 @@ async def test_all_that_is_sealed_comes_under_the_active_key(owner: pg.Db) -> No
     (method,) = await payout_methods.of_member(owner, alone, PROGRAM, "mem_1")
     wanted = await withdrawals.get(owner, alone, PROGRAM, "wdr_1")
     assert method.details == wanted.destination == DETAILS
+    claim = await claims.get(owner, PROGRAM, "clm_1")
+    (said,) = await claim_evidence.of_claim(owner, alone, claim)
+    assert said.text == "Paid by card."
     with pytest.raises(BadField):
         await names(owner, RING)
 

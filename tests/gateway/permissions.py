@@ -245,6 +245,17 @@ reject_fraud_case | conversions:write | owner app
 create_reclassification | conversions:write | owner app
 list_reclassifications | conversions:read | staff owner app
 get_reclassification | conversions:read | staff owner app
+list_eligible_clicks | me members:write | member staff owner app
+create_claim | me members:write | member staff owner app
+list_claims | me conversions:read | member staff owner app
+get_claim | me conversions:read | member staff owner app
+add_claim_evidence | me members:write | member staff owner app
+list_claims_to_decide | conversions:read | staff owner app
+get_claim_summary | conversions:read | staff owner app
+export_claims | conversions:read | staff owner app
+get_claim_policy | conversions:read | staff owner app
+put_claim_policy | withdrawals:write | owner app
+decide_claim | withdrawals:write | owner app
 get_trace | conversions:read | staff owner app
 get_solvency | conversions:write withdrawals:write | owner app
 live_alias_1 | - | anyone

@@ -31,6 +31,8 @@ EVENTS = {
 # A session that goes on is the same session; a code that was asked for changes nothing yet.
 # What networks report is kept as it came, and the ledger keeps what it did; a trial does nothing.
 EVENTS |= {"receive_postback_post", "simulate_network"}
+# It only reads.
+EVENTS |= {"list_eligible_clicks"}
 EVENTS |= {"refresh", "send_code", "send_operator_code", "verify_contact", "enroll_totp"}
 EVENTS |= {"register", "send_password_reset", "send_operator_password_reset"}
 # What providers report becomes part of the message that it is about.

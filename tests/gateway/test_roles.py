@@ -107,7 +107,7 @@ def test_no_route_that_changes_something_is_read_by_a_reader() -> None:
 
 def test_what_stands_under_admin_is_the_platforms() -> None:
     # What is a program's own there stands where the design puts it.
-    own = ("solvency", "fraud", "reclassifications")
+    own = ("solvency", "fraud", "reclassifications", "claims")
     admin = [
         route
         for route in routes.ROUTES

@@ -15,7 +15,7 @@ from core import tokens
 from db import push_subscriptions
 from gateway import routes
 from gateway.app import App
-from tests.gateway import cash, people, reporting
+from tests.gateway import cash, claiming, people, reporting
 from tests.gateway.conftest import RING, Client, Db, bearer
 from web.routing import Route
 
@@ -35,6 +35,8 @@ BODIES: Final[dict[str, object]] = {
     "reject_fraud_case": {"reason": "x"},
     "simulate_network": {"txn_id": "x"},
     "complete_withdrawal": {"utr": "123456"},
+    "add_claim_evidence": {"text": "x"},
+    "decide_claim": {"decision": "accept"},
 }
 #: Names in paths that are no ids of a program's things.
 NO_IDS: Final = {"provider", "purpose", "channel", "language", "name", "kind"}
@@ -210,6 +212,12 @@ async def a_reclassification(world: World) -> str:
     return str((await post(world, "/v1/admin/reclassifications", body))["id"])
 
 
+async def a_claim(world: World) -> str:
+    asha = await cash.person(world.client, world.app)
+    shop = await claiming.shop(world.client, world.db)
+    return str((await claiming.filed(asha.client, await claiming.click(shop, asha.id)))["id"])
+
+
 #: How to make what a name in a path stands for. A route with another name adds a line here.
 MAKE: Final[dict[str, Make]] = {
     "program_id": a_program,
@@ -237,6 +245,7 @@ MAKE: Final[dict[str, Make]] = {
     "network_id": a_network,
     "postback_id": a_postback,
     "conversion_id": a_conversion,
+    "claim_id": a_claim,
     "trace_id": a_conversion,
     "rule_id": a_rule,
     "case_id": a_case,
@@ -312,5 +321,6 @@ async def rows(db: Db) -> list[int]:
         *("category", "offer", "kyc", "payout_method", "withdrawal", "money_transaction"),
         *("network", "postback", "conversion", "fraud_rule", "fraud_rule_version", "fraud_case"),
         "reclassification",
+        *("claim", "claim_evidence"),
     ]
     return [await db.fetchval(f"SELECT count(*) FROM {table}") for table in tables]

@@ -17,6 +17,7 @@ from core.payout_methods import Upi
 from core.preferences import QuietHours, Unwanted
 from core.settings import Settings
 from db import (
+    claim_evidence,
     consents,
     contacts,
     credentials,
@@ -38,6 +39,7 @@ from db import (
 )
 from tests.conftest import RING
 from tests.db.accounts import MEMBER, PROGRAM, Bank, ask
+from tests.workers import rows
 from tests.workers.test_flush import award, bank, drained, flushing, opened
 from workers import jobs, loop, privacy
 from workers.broker import Tools
@@ -47,32 +49,6 @@ __all__ = ["bank"]
 NAMED = ("Asha Verma", "asha@example.com", "Pune", "m-4711", "Lynx/2.9", "https://from.example")
 OTHER = "mem_2"
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
-SESSION = """
-INSERT INTO session (id, program_id, subject_id, role, has_second_factor, family_hash, refresh_hash,
-                     user_agent, expires_at)
-VALUES ($1, $2, $3, 'member', false, '', '', 'Lynx', now() + interval '1 day')
-"""
-REGISTRATION = """
-INSERT INTO registration (hash, program_id, member_id, channel, contact, name, password_hash,
-                          expires_at)
-VALUES ($1::text::bytea, $2, $1, 'email', $3, $4, '', now() + interval '1 day')
-"""
-IDENTITY = """
-INSERT INTO identity (id, program_id, member_id, provider, subject, subject_hash)
-VALUES ('idn_' || $1, $2, $1, 'google', $3, $1::text::bytea)
-"""
-CODE = """
-INSERT INTO one_time_code (id, program_id, purpose, channel, language, contact_hash, subject_id,
-                           asked_at)
-VALUES ('otc_' || $1, $2, 'sign_in', 'email', 'en', '', $1, now())
-"""
-DEVICE = "INSERT INTO push_subscription VALUES ('psh_' || $1, $2, $1, 'fcm', $3, $1::text::bytea)"
-TOTP = "INSERT INTO totp (subject_id, program_id, secret) VALUES ($1, $2, $3)"
-RECOVERY = "INSERT INTO recovery_code (subject_id, code_hash) VALUES ($1, '')"
-CHALLENGE = """
-INSERT INTO mfa_challenge (token_hash, program_id, subject_id, created_at)
-VALUES ($1::text::bytea, $2, $1, now())
-"""
 
 
 class Killed(BaseException):
@@ -112,24 +88,28 @@ async def member(db: pg.Db) -> str:
         )
         await notifications.add(db, RING, note(member_id, mail))
         device = sealing.seal(RING, mail, "push_subscription.address", f"psh_{member_id}")
-        await db.execute(DEVICE, member_id, PROGRAM, device)
+        await db.execute(rows.DEVICE, member_id, PROGRAM, device)
         await preferences.put(db, PROGRAM, member_id, [Unwanted("news", "sms")], an_hour_far_off())
         await click(db, member_id)
-        await db.execute(SESSION, f"ses_{member_id}", PROGRAM, member_id)
+        await db.execute(rows.SESSION, f"ses_{member_id}", PROGRAM, member_id)
         sealed = sealing.seal(RING, mail, "registration.contact", member_id)
         alias = sealing.seal(RING, f"alias of {mail}", "registration.name", member_id)
-        await db.execute(REGISTRATION, member_id, PROGRAM, sealed, alias)
+        await db.execute(rows.REGISTRATION, member_id, PROGRAM, sealed, alias)
         subject = sealing.seal(RING, f"at Google {mail}", "identity.subject", f"idn_{member_id}")
-        await db.execute(IDENTITY, member_id, PROGRAM, subject)
-        await db.execute(CODE, member_id, PROGRAM)
-        await db.execute(TOTP, member_id, PROGRAM, sealed)
-        await db.execute(RECOVERY, member_id)
-        await db.execute(CHALLENGE, member_id, PROGRAM)
+        await db.execute(rows.IDENTITY, member_id, PROGRAM, subject)
+        await db.execute(rows.CODE, member_id, PROGRAM)
+        await db.execute(rows.TOTP, member_id, PROGRAM, sealed)
+        await db.execute(rows.RECOVERY, member_id)
+        await db.execute(rows.CHALLENGE, member_id, PROGRAM)
         name = "Ben" if member_id == OTHER else NAMED[0]
         document = Document(kind="pan", number="ABCPE1234F", name=name)
         await kyc.put(db, RING, PROGRAM, member_id, document, NOW)
         details = Upi(vpa="asha@okbank", name=name)
         await payout_methods.add(db, RING, PROGRAM, member_id, f"pmt_{member_id}", details, NOW)
+        said = msgspec.json.encode(claim_evidence.Content(mail, None)).decode()
+        content = sealing.seal(RING, said, claim_evidence.CONTENT, f"evd_{member_id}")
+        await db.execute(rows.CLAIM, member_id, PROGRAM)
+        await db.execute(rows.EVIDENCE, member_id, PROGRAM, content)
     await db.execute("DELETE FROM outbox")
     return MEMBER
 
@@ -195,8 +175,7 @@ async def left_of(db: pg.Db, member_id: str) -> dict[str, int]:
     found = {}
     for table in personal.ERASED:
         if table.name != "member":
-            rows = [row async for row in _rows(db, table, member_id)]
-            found[table.name] = len(rows)
+            found[table.name] = len([row async for row in _rows(db, table, member_id)])
     return found
 
 
@@ -226,6 +205,7 @@ async def test_an_export_has_all_that_is_known_and_nothing_of_others(
     assert said["data"]["click"][0]["parameters"] == {"sub1": "x"}
     assert said["data"]["kyc"][0]["document"]["number"] == "ABCPE1234F"
     assert said["data"]["payout_method"][0]["details"]["vpa"] == "asha@okbank"
+    assert said["data"]["claim_evidence"][0]["content"]["text"] == NAMED[1]
     stored = await exports.get(db, PROGRAM, "exp_1")
     assert (stored.state, stored.size_bytes) == ("done", len(text.encode()))
     assert stored.steps_done == stored.steps == len(personal.EXPORTED)
