@@ -7,7 +7,9 @@ import logging
 import msgspec
 from aiohttp import web
 
+from core import contacts as contacts_
 from core import errors
+from core.contacts import Channel, Email, Phone
 from core.links import Ref
 from db import contacts, credentials, identities, members, sessions
 from db.members import Member, NewMember
@@ -31,6 +33,21 @@ class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Which members are asked for."""
 
     external_id: Ref | None = None
+
+
+class Lookup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """By which contact a member is looked for."""
+
+    email: Email | None = None
+    phone: Phone | None = None
+
+
+class FoundMember(msgspec.Struct, frozen=True):
+    """The member who has the contact; `is_verified` once it was proved to be theirs."""
+
+    member: Member
+    channel: Channel
+    is_verified: bool
 
 
 MemberPatch = patches.patch_of(NewMember)
@@ -115,6 +132,20 @@ async def get(call: Call) -> web.Response:
                 db, call.app.ring, call.principal.program_id, call.params["member_id"]
             )
         )
+
+
+async def lookup(call: Call) -> web.Response:
+    """The member with a mail address or a phone number, which is found by its keyed hash."""
+    wanted, program_id = problem.decode_query(Lookup, call.query), call.principal.program_id
+    # A plus that nobody has escaped is a blank in a query.
+    phone = wanted.phone and f"+{wanted.phone.strip().removeprefix('+')}"
+    contact = contacts_.one_of(wanted.email, phone)
+    async with call.app.connection() as db:
+        found = await contacts.find(db, call.app.ring, program_id, contact)
+        if found is None:
+            raise errors.MemberNotFound
+        member = await members.get(db, call.app.ring, program_id, found.member_id)
+    return problem.reply(FoundMember(member, contact.channel, found.is_verified))
 
 
 async def change(call: Call) -> web.Response:
@@ -203,6 +234,17 @@ ROUTES: tuple[Route, ...] = (
         scope="members:read",
         query=Search,
         reply=lists.Page[Member],
+    ),
+    Route(
+        method="GET",
+        path="/v1/members/lookup",
+        handler=lookup,
+        name="lookup_member",
+        summary="Find the member with a mail address or a phone number",
+        scope="members:read",
+        query=Lookup,
+        reply=FoundMember,
+        errors=(errors.MemberNotFound,),
     ),
     Route(
         method="GET",

@@ -81,6 +81,7 @@ create_member | members:write | staff owner app
 upsert_member | members:write | staff owner app
 create_members | members:write | staff owner app
 list_members | members:read | staff owner app
+lookup_member | members:read | staff owner app
 get_member | members:read | staff owner app
 change_member | members:write | staff owner app
 delete_member | members:write | staff owner app

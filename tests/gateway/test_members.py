@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from core import events, ids
 from db import keys
 from gateway.app import App
+from tests.gateway import people
 from tests.gateway.conftest import Client, Db, counts
 
 
@@ -180,3 +181,26 @@ async def test_staff_name_the_program_by_header(staff: Client, client: Client) -
     for path, body in bodies.items():
         nowhere = await staff.post(path, body, Stampgate_Program=missing)
         assert (nowhere.status, nowhere.code) == (404, "program_not_found")
+
+
+async def test_a_member_is_found_by_mail_or_phone(
+    client: Client, other: Client, app: App, db: Db
+) -> None:
+    """At the till, where nobody knows an id; by the keyed hash, since contacts are sealed."""
+    brought = {"name": "Asha", "email": "Asha@Example.com"}
+    asha = (await client.post("/v1/members", brought)).body
+    ravi = await people.member(client, app, email="ravi@example.com", phone="+919812345678")
+    path = "/v1/members/lookup"
+    found = await client.get(f"{path}?email=ASHA%40example.com")
+    assert found.body == {"member": asha, "channel": "email", "is_verified": False}
+    for phone in ("%2B919812345678", "+919812345678", "+91%2098123-45678"):
+        found = await client.get(f"{path}?phone={phone}")
+        assert (found.body["member"]["id"], found.body["channel"]) == (ravi, "phone")
+        assert found.body["is_verified"] is True
+    for query in ("email=nobody%40example.com", "phone=%2B919812345679"):
+        assert (await client.get(f"{path}?{query}")).code == "member_not_found"
+    assert (await other.get(f"{path}?email=asha%40example.com")).code == "member_not_found"
+    for query in ("", "email=a%40b.de&phone=%2B919812345678", "email=x", "phone=12", "name=Asha"):
+        assert (await client.get(f"{path}?{query}")).code == "invalid_request"
+    assert (await client.delete(f"/v1/members/{asha['id']}")).status == 204
+    assert (await client.get(f"{path}?email=asha%40example.com")).code == "member_not_found"
