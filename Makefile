@@ -30,9 +30,9 @@ format: ## Put all files into the one format
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-fuzz: ## The API against its own document, for longer than in the tests
+fuzz: ## The API against its own document, and all properties, for longer than in the tests
 	$(BOOTSTRAP) requirements-test.lock
-	@STAMPGATE_TEST_EXAMPLES=$${STAMPGATE_TEST_EXAMPLES:-100} exec $(PY) -m pytest -q -n auto tests/gateway/test_schemathesis.py
+	@STAMPGATE_TEST_EXAMPLES=$${STAMPGATE_TEST_EXAMPLES:-100} exec $(PY) -m pytest -q -n auto --timeout 0 -m hypothesis
 
 chaos: ## The long kill battery; prints its seeds and a table
 	$(BOOTSTRAP) requirements-test.lock

@@ -12,11 +12,14 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit, urlunsplit
 
+import argon2
 import pytest
 import redis as redis_py
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 from redis.asyncio import Redis
 
-from core import keyring
+from core import keyring, passwords
 from db.migrate import migrate
 from deploy.local.postgres import DatabaseUrls
 from deploy.local.servers import Servers, throwaway
@@ -36,6 +39,24 @@ for variable in [name for name in os.environ if name.startswith("STAMPGATE_")]:
         del os.environ[variable]
 
 
+# The same examples in each run, whatever the machine is busy with: `make fuzz` looks for others.
+FUZZ = os.environ.get("STAMPGATE_TEST_EXAMPLES")
+examples.register_profile(
+    "stampgate",
+    deadline=None,
+    database=None,
+    derandomize=FUZZ is None,
+    max_examples=100 if FUZZ is None else 10 * int(FUZZ),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+examples.load_profile("stampgate")
+
+# Each gateway makes a hash when it starts, and each sign-in another one: the cheapest there are.
+COSTLY = passwords._argon2
+pytest.MonkeyPatch().setattr(
+    passwords, "_argon2", argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+)
+
 def refuse_the_internet(event: str, arguments: tuple[object, ...]) -> None:
     """Audit hook: tests speak to Unix sockets and to this machine only."""
     if event == "socket.connect":
@@ -46,6 +67,12 @@ def refuse_the_internet(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(refuse_the_internet)
+
+
+@pytest.fixture
+def costly_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords cost what they cost in production."""
+    monkeypatch.setattr(passwords, "_argon2", COSTLY)
 
 
 @pytest.fixture(scope="session")
@@ -67,14 +94,15 @@ def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
 
     asyncio.run(make())
     yield made
+    made.close()
     asyncio.run(made.drop(TEMPLATE))
 
 
 @pytest.fixture
-async def database(databases: Databases) -> DatabaseUrls:
+def database(databases: Databases) -> DatabaseUrls:
     """A fresh migrated database for this test alone: `.app`, `.migrate` and `.flush` addresses."""
     name = f"stampgate_test_{WORKER}"
-    await databases.renew(name, TEMPLATE)
+    databases.renew(name, TEMPLATE)
     return databases.urls(name)
 
 

@@ -4,14 +4,20 @@ one that left only rows behind is emptied instead, and is then as the template w
 
 from __future__ import annotations
 
+import asyncio
 import io
-from typing import Final, NamedTuple
+import threading
+from collections.abc import Coroutine
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from db import pg
 from deploy.local.postgres import DatabaseUrls
 from deploy.local.servers import Servers
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 # Deleted rows are still read; after so many tests, or so many bytes, a new copy is cheaper.
 USES_MAX: Final = 200
@@ -41,7 +47,7 @@ SELECT bit_xor(hashtextextended(version, 0)) FROM (
 """
 SIZE: Final = "SELECT pg_database_size(current_database())"
 LEAVE: Final = """
-SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
  WHERE datname = $1 AND pid <> pg_backend_pid()
 """
 TABLES: Final = """
@@ -68,8 +74,9 @@ $$
 
 
 class State(NamedTuple):
-    """What a copy of the template has been from the start."""
+    """What a copy of the template has been from the start, and the connection that empties it."""
 
+    db: Connection
     shape: int
     size: int
     rows: dict[str, bytes]
@@ -85,6 +92,19 @@ class Databases:
         self._given = given
         self._states: dict[str, State] = {}
         self._uses: dict[str, int] = {}
+        # Of what empties: it outlives the loops of the tests, and so do its connections, which
+        # know all tables by then.
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Hang up."""
+        for database in list(self._states):
+            self._run(self._forget(database))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def urls(self, database: str) -> DatabaseUrls:
         """One database for our three roles, or for the one that was given."""
@@ -105,50 +125,63 @@ class Databases:
         """Remove it, whoever is still connected."""
         await self._execute(f"DROP DATABASE {database} WITH (FORCE)")
 
-    async def renew(self, database: str, template: str) -> None:
+    def renew(self, database: str, template: str) -> None:
         """Make it what a new copy of `template` would be. Emptying needs a superuser, as whom a
         server that was given is not used."""
+        self._run(self._renew(database, template))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _renew(self, database: str, template: str) -> None:
         uses = self._uses[database] = self._uses.get(database, 0) + 1
-        if uses % USES_MAX and database in self._states and await self._emptied(database):
-            return
+        if uses % USES_MAX and database in self._states:
+            try:
+                if await self._emptied(database):
+                    return
+            except pg.CONNECTION_ERRORS:
+                # The test has ended all connections, or the server.
+                pass
+        await self._forget(database)
         await self.create(database, template)
         if self._servers is not None:
             self._states[database] = await self._state(database)
 
+    async def _forget(self, database: str) -> None:
+        state = self._states.pop(database, None)
+        if state is not None:
+            state.db.terminate()
+
     async def _emptied(self, database: str) -> bool:
         state = self._states[database]
-        db = await self._connect(database)
-        try:
-            await db.execute(LEAVE, database)
-            if await db.fetchval(SHAPE) != state.shape:
-                return False
-            if await db.fetchval(SIZE) > state.size + GROWTH_BYTES_MAX:
-                return False
-            await db.execute("SET session_replication_role = replica")
-            await db.execute(EMPTY)
-            for table, rows in state.rows.items():
-                await db.copy_to_table(table, source=io.BytesIO(rows), format="binary")
-            await db.execute(";".join(state.sequences))
-        finally:
-            await db.close()
+        # Most have hung up, and need another moment: waiting for each would take longer.
+        while await state.db.fetchval(LEAVE, database):
+            await asyncio.sleep(0.002)
+        if await state.db.fetchval(SHAPE) != state.shape:
+            return False
+        if await state.db.fetchval(SIZE) > state.size + GROWTH_BYTES_MAX:
+            return False
+        await state.db.execute(EMPTY)
+        for table, rows in state.rows.items():
+            await state.db.copy_to_table(table, source=io.BytesIO(rows), format="binary")
+        await state.db.execute(";".join(state.sequences))
         return True
 
     async def _state(self, database: str) -> State:
         db = await self._connect(database)
-        try:
-            rows = {}
-            for (table,) in await db.fetch(TABLES):
-                if await db.fetchval(f'SELECT EXISTS (SELECT FROM "{table}")'):
-                    rows[table] = io.BytesIO()
-                    await db.copy_from_table(table, output=rows[table], format="binary")
-            return State(
-                shape=await db.fetchval(SHAPE),
-                size=await db.fetchval(SIZE),
-                rows={table: copied.getvalue() for table, copied in rows.items()},
-                sequences=[row[0] for row in await db.fetch(SEQUENCES)],
-            )
-        finally:
-            await db.close()
+        rows = {}
+        for (table,) in await db.fetch(TABLES):
+            if await db.fetchval(f'SELECT EXISTS (SELECT FROM "{table}")'):
+                rows[table] = io.BytesIO()
+                await db.copy_from_table(table, output=rows[table], format="binary")
+        await db.execute("SET session_replication_role = replica")
+        return State(
+            db=db,
+            shape=await db.fetchval(SHAPE),
+            size=await db.fetchval(SIZE),
+            rows={table: copied.getvalue() for table, copied in rows.items()},
+            sequences=[row[0] for row in await db.fetch(SEQUENCES)],
+        )
 
     async def _execute(self, *statements: str) -> None:
         db = await self._connect("postgres")
@@ -158,7 +191,7 @@ class Databases:
         finally:
             await db.close()
 
-    async def _connect(self, database: str) -> asyncpg.Connection[asyncpg.Record]:
+    async def _connect(self, database: str) -> Connection:
         """As superuser on a server of ours."""
         if self._servers is not None:
             return await asyncpg.connect(self._servers.postgres.url("postgres", database))

@@ -50,7 +50,8 @@ FLAGS = "CHAOS_FLAGS"
 SERVERS = ("redis", "postgres", "queue")
 MEMBERS = 60
 READY_S = 30.0
-PORTS = (20_000, 32_000)
+# Above those of `tests.ports`, and of the buses of Redis clusters on them.
+PORTS = (29_000, 32_000)
 
 
 class Seeded(NamedTuple):

@@ -8,6 +8,8 @@ import pytest
 from core import passwords
 from core.errors import PasswordTooWeak
 
+pytestmark = pytest.mark.usefixtures("costly_passwords")
+
 SALT = bytes(passwords.SALT_BYTES)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from deploy.local.redis_server import ENV, find_binary
 from redirector.batches import Batch, send
 from tests.db import accounts
 from tests.db.accounts import PROGRAM, Bank, ask, closing, limited
+from tests.ports import free_port
 
 PASSWORD = "only-for-this-test"
 HALF = 8_192  # slots
@@ -53,20 +53,8 @@ class Recording(redis.Connection):
         return super().run(script, keys, arguments)
 
 
-def free_port() -> int:
-    """A port whose cluster bus port, 10,000 above, is free too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 10_000))
-            except (OSError, OverflowError):
-                continue
-            return port
-
-
 def start(folder: Path) -> Node:
+    # Its cluster bus takes the one 10,000 above.
     port = free_port()
     data = folder / str(port)
     data.mkdir()

@@ -18,6 +18,7 @@ from core import keyring
 from deploy.local import environment, files, folders, processes
 from deploy.local.postgres import Postgres
 from deploy.local.servers import Servers
+from tests.ports import free_port
 
 # Says that it is ready, whatever it is asked, on the port of the package that it lies in.
 STAND_IN = """
@@ -86,12 +87,6 @@ class Project:
         return [row.name for row in rows if processes.start_time(row.pid) == row.started]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     made = Project(tmp_path / "a project")
@@ -112,30 +107,28 @@ def output_until_ready(running: subprocess.Popen[str]) -> str:
     raise AssertionError(seen)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_up_gets_ready_and_a_signal_stops_everything(
-    project: Project, number: signal.Signals
-) -> None:
-    with project.up() as running:
-        text = output_until_ready(running)
-        port = project.env["STAMPGATE_REDIRECTOR_PORT"]
-        assert f"\nready  http://127.0.0.1:{port}/r/slug\n" in text
-        assert "Idempotency-Key: demo-" in text
-        assert len(project.remaining()) == 6
-        running.send_signal(number)
-        assert running.wait() == 0
-        assert project.remaining() == []
+def test_up_gets_ready_and_a_signal_stops_everything(project: Project) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        with project.up() as running:
+            text = output_until_ready(running)
+            port = project.env["STAMPGATE_REDIRECTOR_PORT"]
+            assert f"\nready  http://127.0.0.1:{port}/r/slug\n" in text
+            assert "Idempotency-Key: demo-" in text
+            assert len(project.remaining()) == 6
+            running.send_signal(number)
+            assert running.wait() == 0, number
+            assert project.remaining() == [], number
 
 
-@pytest.mark.parametrize("name", ["postgres", "redis-state", "gateway"])
-def test_a_death_is_named_and_ends_the_run(project: Project, name: str) -> None:
-    with project.up() as running:
-        output_until_ready(running)
-        os.kill(project.records()[name].pid, signal.SIGKILL)
-        rest, _ = running.communicate()
-        assert running.returncode == 1
-        assert f"make up: {name} was killed by SIGKILL" in rest
-        assert project.remaining() == []
+def test_a_death_is_named_and_ends_the_run(project: Project) -> None:
+    for name in ("postgres", "redis-state", "gateway"):
+        with project.up() as running:
+            output_until_ready(running)
+            os.kill(project.records()[name].pid, signal.SIGKILL)
+            rest, _ = running.communicate()
+            assert running.returncode == 1, name
+            assert f"make up: {name} was killed by SIGKILL" in rest
+            assert project.remaining() == [], name
 
 
 def test_an_app_that_does_not_listen_is_killed(project: Project) -> None:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import bcrypt
 import msgspec
 import pytest
 
 from core.settings import Settings
-from tests.gateway import people
 from tests.gateway.conftest import Client, bearer, token
+from tests.ports import free_port
 
 DEADLINE_S = 30
 SAMPLES = (
@@ -26,12 +24,6 @@ SAMPLES = (
     'stampgate_postgres_seconds_count{transaction="read"}',
     'stampgate_postgres_seconds_count{transaction="write"}',
 )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def environ_of(settings: Settings, **more: str) -> dict[str, str]:
@@ -136,26 +128,3 @@ async def test_a_bad_setting_stops_the_start_and_is_named(settings: Settings) ->
     _, complaint = await process.communicate()
     assert process.returncode == 2
     assert complaint.startswith(b"gateway: STAMPGATE_GATEWAY_PORT")
-
-
-async def test_logging_out_everywhere_reaches_both_workers_within_a_second(
-    gateway_process: Running,
-) -> None:
-    platform = gateway_process.client
-    made = await platform.post("/v1/programs", {"name": "Tea", "currency": "INR"})
-    client = Client(platform.session, platform.url, bearer(token(made.body["id"])))
-    password_hash = bcrypt.hashpw(people.PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-    new = {"email": "asha@example.com", "password_hash": password_hash}
-    assert (await client.post("/v1/members", new)).status == 201
-    grants = [(await people.log_in(client, people.program(client))).body for _ in range(2)]
-    callers = [people.holding(client, grant) for grant in grants]
-
-    async def statuses() -> set[int]:
-        """Of connections of their own, so that both workers answer some."""
-        answers = [caller.get("/v1/me", Connection="close") for caller in callers * 16]
-        return {answer.status for answer in await asyncio.gather(*answers)}
-
-    assert await statuses() == {200}
-    assert (await callers[0].call("POST", "/v1/auth/logout-everywhere")).status == 204
-    await asyncio.sleep(1)
-    assert await statuses() == {401}

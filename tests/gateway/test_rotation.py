@@ -68,7 +68,7 @@ async def test_a_process_signs_with_a_rotated_key_by_itself(
     write(settings, ROTATED)
     started = time.monotonic()
     while app.ring.active_token != ROTATED.active_token:
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 20
         await asyncio.sleep(0.02)
     grant = (await people.log_in(client, program_id)).body
     assert jwt.get_unverified_header(grant["access_token"])["kid"] == ROTATED.active_token

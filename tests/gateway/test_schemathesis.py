@@ -44,6 +44,9 @@ ITEM_BY_ITEM: Final = ("/bulk", "/batch")
 FINDINGS_MAX: Final = 2
 MODES: Final = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
+# `make fuzz` has what is marked so, as all property tests are.
+pytestmark = pytest.mark.hypothesis
+
 load_all_checks()
 CONFORMANCE: Final = CHECKS.get_by_names([
     *("not_a_server_error", "status_code_conformance", "content_type_conformance"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from redis.asyncio import Redis
 from core import sessions
 from core.settings import Settings
 from db import keys
+from gateway import revocations
 from gateway.app import App
 from tests.gateway import people
 from tests.gateway.conftest import Client, Db, running
@@ -45,14 +45,12 @@ async def second(settings: Settings, app: App) -> AsyncIterator[tuple[App, str]]
         yield running_one
 
 
-async def until_refused(caller: Client, path: str = "/v1/me", within_s: float = 1.0) -> float:
-    """Seconds until the caller is refused; fails beyond `within_s`."""
-    started = time.monotonic()
-    while (answer := await caller.get(path)).status == 200:
-        assert time.monotonic() - started < within_s
-        await asyncio.sleep(0.02)
+async def until_refused(caller: Client) -> None:
+    """Wait until the caller is refused."""
+    async with asyncio.timeout(20):
+        while (answer := await caller.get("/v1/me")).status == 200:
+            await asyncio.sleep(0.02)
     assert (answer.status, answer.code) == (401, "token_revoked")
-    return time.monotonic() - started
 
 
 async def test_a_grant_lets_its_member_in(
@@ -200,9 +198,15 @@ async def test_logging_out_ends_this_session(client: Client, grant: dict[str, An
     assert (await people.refresh(client, grant["refresh_token"])).code == "token_revoked"
 
 
-async def test_logging_out_everywhere_reaches_every_process_within_a_second(
-    client: Client, program_id: str, grant: dict[str, Any], second: tuple[App, str]
+async def test_logging_out_everywhere_is_told_to_every_process(
+    client: Client,
+    program_id: str,
+    grant: dict[str, Any],
+    second: tuple[App, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Nobody finds it in PostgreSQL.
+    monkeypatch.setattr(revocations, "ROWS_S", 3_600.0)
     other = (await people.log_in(client, program_id)).body
     elsewhere = Client(client.session, second[1], client.headers)
     held = [people.holding(elsewhere, one) for one in (grant, other)]
@@ -216,13 +220,18 @@ async def test_logging_out_everywhere_reaches_every_process_within_a_second(
 
 
 async def test_an_announcement_that_redis_lost_is_found_in_postgresql(
-    client: Client, grant: dict[str, Any], second: tuple[App, str], redis: Redis
+    client: Client,
+    grant: dict[str, Any],
+    second: tuple[App, str],
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(revocations, "ROWS_S", 0.5)
     elsewhere = people.holding(Client(client.session, second[1], {}), grant)
     assert (await elsewhere.get("/v1/me")).status == 200
     assert (await people.holding(client, grant).call("POST", "/v1/auth/logout")).status == 204
     await redis.delete(keys.AUTH_CHANGES)
-    await until_refused(elsewhere, within_s=8.0)
+    await until_refused(elsewhere)
 
 
 async def test_a_new_process_knows_what_ended_before_it_began(

@@ -1,4 +1,4 @@
-"""A redirector in this process, on a Redis of its own that a test may kill."""
+"""A redirector in this process, and a Redis of its own for tests that kill it."""
 
 from __future__ import annotations
 
@@ -60,8 +60,16 @@ def redis_server() -> Iterator[Redis]:
 
 
 @pytest.fixture
-async def connection(redis_server: Redis) -> AsyncIterator[Connection]:
-    opened = await Connection.open(redis_server.url, deadline_s=10)
+def state_url(request: pytest.FixtureRequest) -> str:
+    """The state server, empty: one of its own for a test that asks for it, to do it harm."""
+    if "redis_server" in request.fixturenames:
+        return str(request.getfixturevalue("redis_server").url)
+    return str(request.getfixturevalue("redis_url"))
+
+
+@pytest.fixture
+async def connection(state_url: str) -> AsyncIterator[Connection]:
+    opened = await Connection.open(state_url, deadline_s=10)
     yield opened
     await opened.close()
 
@@ -79,15 +87,15 @@ def fast_lane() -> bool:
 
 @pytest.fixture
 def environ(
-    redis_server: Redis, ring: KeyRing, tmp_path: Path, *, fast_lane: bool
+    state_url: str, ring: KeyRing, tmp_path: Path, *, fast_lane: bool
 ) -> dict[str, str]:
     """The settings of a redirector, as variables."""
     file = tmp_path / "keyring.json"
     file.write_bytes(keyring.dump(ring))
     return {
         "STAMPGATE_DATABASE_URL": "postgresql://nowhere/",
-        "STAMPGATE_REDIS_URL": redis_server.url,
-        "STAMPGATE_QUEUE_URL": redis_server.url,
+        "STAMPGATE_REDIS_URL": state_url,
+        "STAMPGATE_QUEUE_URL": state_url,
         "STAMPGATE_KEYRING_FILE": os.fspath(file),
         "STAMPGATE_SPOOL_DIR": os.fspath(tmp_path / "spool"),
         "STAMPGATE_REDIRECTOR_URL": "https://go.example",

@@ -19,8 +19,8 @@ import pytest
 
 from db import keys
 from db.redis import Connection
+from tests.ports import free_port
 from tests.redirector.conftest import Publish, eventually
-from tests.web.running import free_port
 from tests.web.steady import Outcome, Steady
 
 PROCESSES: Final = 2

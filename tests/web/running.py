@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import aiohttp
+
+from tests.ports import free_port
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -71,13 +72,6 @@ async def get(port: int, path: str) -> dict[str, int]:
     ):
         found: dict[str, int] = await answer.json()
         return found
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def is_alive(pid: int) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.running import ROOT, cmdline, free_port, is_alive, running, state, until
+from tests.ports import free_port
+from tests.web.running import ROOT, cmdline, is_alive, running, state, until
 from web import child, parent
 
 

@@ -101,22 +101,20 @@ BAD_HEADS = {
 }
 
 
-@pytest.mark.parametrize(("request_", "status", "code"), BAD_HEADS.values(), ids=BAD_HEADS)
-async def test_a_bad_request_is_answered_with_a_problem(
-    worker: Worker, request_: bytes, status: int, code: str
-) -> None:
-    answer = await worker.ask(request_)
-    found, document = parsed(answer)
-    assert (found, document["status"], document["code"]) == (status, status, code)
-    assert b"application/problem+json" in answer
-    assert b"+33" not in answer
-    assert parsed(await worker.ask(GET))[0] == 200
+async def test_a_bad_request_is_answered_with_a_problem(worker: Worker) -> None:
+    for name, (request, status, code) in BAD_HEADS.items():
+        answer = await worker.ask(request)
+        found, document = parsed(answer)
+        assert (found, document["status"], document["code"]) == (status, status, code), name
+        assert b"application/problem+json" in answer, name
+        assert b"+33" not in answer, name
+        assert parsed(await worker.ask(GET))[0] == 200, name
 
 
-@pytest.mark.parametrize("size", [0, 10, 99_999, 100_000])
-async def test_a_body_within_the_limit_is_read_whole(worker: Worker, size: int) -> None:
+async def test_a_body_within_the_limit_is_read_whole(worker: Worker) -> None:
     head = b"POST /body HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-    assert parsed(await worker.ask(head % size + b"a" * size)) == (200, size)
+    for size in (0, 10, 99_999, 100_000):
+        assert parsed(await worker.ask(head % size + b"a" * size)) == (200, size)
 
 
 async def test_a_client_that_waits_for_100_continue_is_asked_to_go_on(worker: Worker) -> None:

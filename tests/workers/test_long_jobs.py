@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import email
 import email.policy
 import re
@@ -54,38 +55,50 @@ async def busy(db: pg.Db, member: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return member
 
 
-async def is_due_again(db: pg.Db) -> bool:
-    """Whether the relay would send the row once more."""
-    await outbox.sweep(db, loop.now_ms())
-    return bool(
-        await db.fetchval("SELECT sent_at IS NULL FROM outbox WHERE task = 'export_member'")
-    )
+async def sent_at(db: pg.Db) -> dt.datetime | None:
+    """When the row was last sent, started or renewed."""
+    found = await db.fetchval("SELECT sent_at FROM outbox WHERE task = 'export_member'")
+    assert found is None or isinstance(found, dt.datetime)
+    return found
 
 
-async def watched(db: pg.Db, tools: Tools) -> tuple[bool, float]:
-    """Perform the export: whether it was to be sent again meanwhile, and how long it took."""
-    row_id = await db.fetchval("SELECT id FROM outbox")
-    began, was_due = asyncio.get_running_loop().time(), False
-    work = asyncio.create_task(jobs.perform(tools, row_id, 0))
-    while not work.done():
-        await asyncio.sleep(0.05)
-        was_due = was_due or await is_due_again(db)
-    await work
-    return was_due, asyncio.get_running_loop().time() - began
+async def until_state(db: pg.Db, state: str) -> None:
+    async def is_so() -> bool:
+        return (await exports.get(db, PROGRAM, "exp_1")).state == state
+
+    await until(is_so)
 
 
-@pytest.mark.parametrize("renew_s", [0.1, 3_600])
+@pytest.mark.parametrize("renew_s", [0.02, 3_600])
 async def test_what_takes_long_says_so_and_is_not_begun_again(
-    db: pg.Db, tools: Tools, busy: str, monkeypatch: pytest.MonkeyPatch, renew_s: float
+    db: pg.Db, tools: Tools, member: str, monkeypatch: pytest.MonkeyPatch, renew_s: float
 ) -> None:
     monkeypatch.setattr(jobs, "RENEW_S", renew_s)
-    monkeypatch.setattr(outbox, "RESEND_AFTER_S", 1)
-    faster = outbox.SWEEP.replace("interval '1 second'", "interval '0.2 second'")
-    monkeypatch.setattr(outbox, "SWEEP", faster)
+    goes_on, advance = asyncio.Event(), exports.advance
+
+    async def waiting(db: pg.Db, export_id: str, steps_done: int) -> None:
+        await goes_on.wait()
+        await advance(db, export_id, steps_done)
+
+    monkeypatch.setattr(exports, "advance", waiting)
     await want_export(db)
-    was_due, seconds = await watched(db, tools)
-    assert seconds > 0.6
-    assert was_due is (renew_s > seconds)
+    row_id = await db.fetchval("SELECT id FROM outbox")
+    work = asyncio.create_task(jobs.perform(tools, row_id, 0))
+    await until_state(db, "running")
+    began = await sent_at(db)
+    assert began is not None
+    if renew_s < 1:
+
+        async def is_renewed() -> bool:
+            return await sent_at(db) != began
+
+        await until(is_renewed)
+    # As long after its beginning as whatever says nothing is taken for lost.
+    late_ms = int(began.timestamp() * 1_000) + 2 * outbox.RESEND_AFTER_S * 1_000 + 1
+    await outbox.sweep(db, late_ms)
+    assert (await sent_at(db) is None) is (renew_s > 1)
+    goes_on.set()
+    await work
     assert (await exports.get(db, PROGRAM, "exp_1")).state == "done"
 
 
@@ -97,13 +110,9 @@ async def test_the_limit_of_other_jobs_does_not_end_it(
     await want_export(db)
     worker = await asyncio.to_thread(jobs.start, settings, lambda: None)
     try:
-        await step(loop.now_ms() + 1_000)
-
-        async def is_done() -> bool:
-            return (await exports.get(db, PROGRAM, "exp_1")).state == "done"
-
         began = time.monotonic()
-        await until(is_done)
+        await step(loop.now_ms() + 1_000)
+        await until_state(db, "done")
         assert time.monotonic() - began > 2 * CHECKED_EVERY_S
     finally:
         await asyncio.to_thread(worker.stop)
@@ -119,7 +128,7 @@ async def test_whoever_is_no_longer_the_latest_stops_and_leaves_the_row_alone(
     await want_export(db)
     row_id = await db.fetchval("SELECT id FROM outbox")
     work = asyncio.create_task(jobs.perform(tools, row_id, 0))
-    await asyncio.sleep(0.2)
+    await until_state(db, "running")
     other = await outbox.start(db, row_id, 1)
     assert isinstance(other, tasks.ExportMember)
     await work

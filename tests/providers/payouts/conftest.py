@@ -20,7 +20,7 @@ from web.outbound import Outbound
 
 PATIENCE_S = 14.0
 #: With a server that is known to keep silent.
-SILENCE_S = 1.5
+SILENCE_S = 0.5
 ID = "wdr_01h455vb4pex5vsknk084sn02q"
 UPI = Upi(vpa="asha@okbank", name="Asha Verma")
 BANK = Bank(account_number="50100012345678", ifsc="HDFC0001234", name="Asha Verma")
