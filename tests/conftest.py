@@ -57,6 +57,7 @@ pytest.MonkeyPatch().setattr(
     passwords, "_argon2", argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 )
 
+
 def refuse_the_internet(event: str, arguments: tuple[object, ...]) -> None:
     """Audit hook: tests speak to Unix sockets and to this machine only."""
     if event == "socket.connect":

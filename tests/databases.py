@@ -155,7 +155,7 @@ class Databases:
     async def _emptied(self, database: str) -> bool:
         state = self._states[database]
         # Most have hung up, and need another moment: waiting for each would take longer.
-        while await state.db.fetchval(LEAVE, database):
+        while await state.db.fetchval(LEAVE, database):  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.002)
         if await state.db.fetchval(SHAPE) != state.shape:
             return False

@@ -38,7 +38,7 @@ async def titles(client: Client, path: str = HOT) -> list[str]:
 async def until_seen(client: Client, path: str, wanted: list[str]) -> None:
     """Wait until a caller sees this."""
     async with asyncio.timeout(20):
-        while await titles(client, path) != wanted:
+        while await titles(client, path) != wanted:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""What is void, and what is allowed less, is soon so in every process, also when nobody was told."""
+"""What is void, and what is allowed less, soon is so in every process, told or not."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Held:
 
     async def until_void(self) -> None:
         async with asyncio.timeout(DEADLINE_S):
-            while not await self.is_void():
+            while not await self.is_void():  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.1)
 
 

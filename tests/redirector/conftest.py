@@ -86,9 +86,7 @@ def fast_lane() -> bool:
 
 
 @pytest.fixture
-def environ(
-    state_url: str, ring: KeyRing, tmp_path: Path, *, fast_lane: bool
-) -> dict[str, str]:
+def environ(state_url: str, ring: KeyRing, tmp_path: Path, *, fast_lane: bool) -> dict[str, str]:
     """The settings of a redirector, as variables."""
     file = tmp_path / "keyring.json"
     file.write_bytes(keyring.dump(ring))
