@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import itertools
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -42,6 +43,7 @@ VALUES ($1, $2, $3, $4, $5, $7, '{}', 'desktop', 'Linux', 'Firefox', false, $6, 
 HELD: Final = {"receivable": -200, "review": 100, "expected": 100}
 GIVEN: Final = {"receivable": -200, "available": 100, "margin": 100}
 KEPT: Final = {"receivable": -200, "margin": 200}
+Click = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture(autouse=True)
@@ -50,20 +52,15 @@ async def network(db: pg.Db) -> None:
     await networks.add(db, RING, PROGRAM, NETWORK, NEW, b"")
 
 
-Click = Callable[..., Awaitable[str]]
-
-
 @pytest.fixture
 async def click(database: DatabaseUrls) -> Click:
     """Stores a click of a member."""
-    number = 0
+    numbers = itertools.count(1)
 
     async def store(
         member_id: str = MEMBER, hit_class: int = 0, referrer: str = "", address: bytes = b""
     ) -> str:
-        nonlocal number
-        number += 1
-        text = base.click(number)
+        text = base.click(next(numbers))
         at = conversions.moment(clickid.decode(text).ms)
         owner = await asyncpg.connect(database.migrate)
         row = (at.date(), text, PROGRAM, base.LINK, at, member_id, hit_class)

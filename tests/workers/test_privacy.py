@@ -293,16 +293,9 @@ def steps(
         return taken
 
     for module, name in (
-        (personal, "erase"),
-        (erasures, "advance"),
-        (erasures, "finish"),
-        (exports, "start"),
-        (exports, "of_member"),
-        (exports, "cancel"),
-        (exports, "finish"),
-        (outbox, "done"),
-        (tools.storage, "put"),
-        (tools.storage, "delete"),
+        *((personal, "erase"), (erasures, "advance"), (erasures, "finish"), (outbox, "done")),
+        *((exports, "start"), (exports, "of_member"), (exports, "cancel"), (exports, "finish")),
+        *((tools.storage, "put"), (tools.storage, "delete")),
     ):
         monkeypatch.setattr(module, name, mortal(getattr(module, name)))
     return number
