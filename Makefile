@@ -6,7 +6,7 @@ TESTERS := $(shell expr $$(nproc) \* 3 / 2)
 BOOTSTRAP := @sh deploy/local/bootstrap.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format fuzz chaos bench load schema lock reset clean
+.PHONY: help up demo test lint format fuzz chaos bench load schema lock reset clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -14,6 +14,10 @@ help: ## Show what there is
 up: ## Install, start servers and all apps, seed a demo; Ctrl-C stops everything
 	$(BOOTSTRAP) requirements.lock
 	@exec $(PY) -m deploy.local up
+
+demo: ## Both money flows, told step by step on a stack of its own
+	$(BOOTSTRAP) requirements.lock
+	@exec $(PY) -m tests.acceptance
 
 test: lint ## Lint, types, import contracts and all tests, on servers of their own
 	@exec $(PY) -m pytest -q -n $(TESTERS) -m "not chaos"
