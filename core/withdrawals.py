@@ -5,6 +5,9 @@
      │      └────┴→ rejected  └→ failed
      └→ canceled
 
+A provider that speaks of another amount than it was told is not followed: the withdrawal is then
+`unclear`, until an operator has looked at the provider's books, and completes or rejects it.
+
 By hand an approved withdrawal is paid at once, with the bank's reference (UTR). A provider is told
 to pay only after `paying` is stored; from then on nobody can reject it or pay it by hand, because
 it may have been paid: what the provider says of our id decides. No step leads backward.
@@ -12,22 +15,34 @@ it may have been paid: what the provider says of our id decides. No step leads b
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final, Literal, NamedTuple, Protocol
 
 from core import errors, wallet
 from core.wallet import Account
 
 State = Literal[
-    "requested", "approved", "paying", "paid", "failed", "rejected", "canceled", "reversed"
+    "requested",
+    "approved",
+    "paying",
+    "unclear",
+    "paid",
+    "failed",
+    "rejected",
+    "canceled",
+    "reversed",
 ]
-Step = Literal["cancel", "approve", "reject", "complete", "send", "settle", "fail", "reverse"]
+Step = Literal[
+    "cancel", "approve", "reject", "complete", "send", "settle", "fail", "doubt", "reverse"
+]
 #: What is known of a payout from its provider.
 News = Literal["under_way", "paid", "failed", "reversed"]
 
 NEXT: Final[dict[State, dict[Step, State]]] = {
     "requested": {"cancel": "canceled", "approve": "approved", "reject": "rejected"},
     "approved": {"reject": "rejected", "complete": "paid", "send": "paying"},
-    "paying": {"settle": "paid", "fail": "failed"},
+    "paying": {"settle": "paid", "fail": "failed", "doubt": "unclear"},
+    "unclear": {"complete": "paid", "reject": "rejected"},
     "paid": {"reverse": "reversed"},
     "failed": {},
     "rejected": {},
@@ -35,7 +50,7 @@ NEXT: Final[dict[State, dict[Step, State]]] = {
     "reversed": {},
 }
 #: For these the money waits.
-OPEN: Final[frozenset[State]] = frozenset({"requested", "approved", "paying"})
+OPEN: Final[frozenset[State]] = frozenset({"requested", "approved", "paying", "unclear"})
 
 # What follows from a provider's word; what is not here changes nothing.
 _FOLLOWS: Final[dict[tuple[State, News], Step]] = {
@@ -88,6 +103,12 @@ def follows(state: State, news: News) -> Step | None:
 def is_odd(state: State, news: News) -> bool:
     """Whether a provider says what cannot be, such as that it paid what we took back."""
     return (state, news) in _ODD
+
+
+def differs(money: Money, amount_minor: Decimal | None, currency: str | None) -> bool:
+    """Whether a provider speaks of other money than it was told to pay; None is what it does not
+    say."""
+    return amount_minor not in {None, money.amount_minor} or currency not in {None, money.currency}
 
 
 def booked(state: State | None, money: Money) -> dict[Account, int]:

@@ -56,6 +56,8 @@ async def hear(
     """Take the step of a locked withdrawal that follows from its provider's word, if any."""
     if before.provider != provider or before.id != news.id:
         return "not_ours", before
+    if withdrawals.differs(before.money, news.amount_minor, news.currency):
+        return "odd", await _doubt(db, ring, before, news, at)
     if withdrawals.is_odd(before.state, news.state):
         return "odd", before
     step = withdrawals.follows(before.state, news.state)
@@ -72,6 +74,22 @@ async def hear(
         reference=news.reference or None,
     )
     return "applied", await stored.take(db, ring, before, step, act)
+
+
+async def _doubt(
+    db: Db, ring: KeyRing, before: Withdrawal, news: News, at: dt.datetime
+) -> Withdrawal:
+    """Have an operator look at a payout whose provider speaks of other money than it was told."""
+    if before.state != "paying":
+        return before
+    said = f"{news.amount_minor} {news.currency or ''}".strip()
+    act = Act(
+        by=_name(before.provider),
+        at=at,
+        reason=f"The provider says {news.state} of another amount, in minor units: {said}.",
+        reference=news.reference or None,
+    )
+    return await stored.take(db, ring, before, "doubt", act)
 
 
 async def called(

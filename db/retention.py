@@ -28,7 +28,7 @@ FORGET_DOCUMENTS: Final = """
 DELETE FROM kyc USING member
  WHERE member.id = kyc.member_id AND member.erased_at IS NOT NULL
    AND NOT EXISTS (SELECT FROM withdrawal w WHERE w.member_id = kyc.member_id
-                      AND (w.state IN ('requested', 'approved', 'paying')
+                      AND (w.state IN ('requested', 'approved', 'paying', 'unclear')
                         OR w.state IN ('paid', 'reversed') AND w.updated_at >= $1))
 """
 # A moment of exclusive access is needed, and nobody shall queue up behind the wait for it.

@@ -233,7 +233,8 @@ def _changed(before: Withdrawal, reached: State, act: Act) -> Withdrawal:
         state=reached,
         approved_by=act.by if reached == "approved" else before.approved_by,
         decided_by=act.by,
-        reason=act.reason or before.reason,
+        # Why it was not clear is no longer of interest.
+        reason=act.reason or (None if before.state == "unclear" else before.reason),
         utr=act.utr or before.utr,
         provider=act.provider or before.provider,
         provider_reference=act.reference or before.provider_reference,

@@ -53,7 +53,7 @@ async def receive(call: Call) -> web.Response:
         raise errors.InvalidRequest("The call cannot be read.") from None
     async with call.app.transaction() as db:
         heard = await payouts.called(db, call.app.ring, slug, event, body, moment(now_ms))
-        if heard is not None and heard.outcome == "applied" and event.news is not None:
+        if heard is not None and heard.outcome in {"applied", "odd"} and event.news is not None:
             said = {"provider": slug, "state": event.news.state}
             await auditing.record(
                 call, db, "withdrawal.news", event.news.id, after=said, program_id=heard.program_id

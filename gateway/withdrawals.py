@@ -66,7 +66,8 @@ class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class ShownWithdrawal(msgspec.Struct, frozen=True, kw_only=True):
     """A withdrawal. `account` is where it goes, without most of it, and null once that was
-    forgotten; who decided, and which provider paid, is told to operators only.
+    forgotten; who decided, which provider paid, and that it is `unclear` what it paid, is told to
+    operators only.
     """
 
     id: str
@@ -257,17 +258,18 @@ def _own(call: Call) -> str | None:
 
 def _shown(call: Call, one: Withdrawal) -> ShownWithdrawal:
     is_operator = _own(call) is None
+    is_hidden = one.state == "unclear" and not is_operator
     approved_by = [who for who in (one.first_approved_by, one.approved_by) if who]
     return ShownWithdrawal(
         id=one.id,
         member=one.member_id,
         amount_minor=one.amount_minor,
         currency=one.currency,
-        state=one.state,
+        state="paying" if is_hidden else one.state,
         method=one.method,
         account=None if one.destination is None else payout_methods.masked(one.destination),
         utr=one.utr,
-        reason=one.reason,
+        reason=None if is_hidden else one.reason,
         approved_by=approved_by if is_operator else [],
         decided_by=one.decided_by if is_operator else None,
         provider=one.provider if is_operator else None,

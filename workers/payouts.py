@@ -114,6 +114,7 @@ def _payout(withdrawal: Withdrawal) -> Payout:
         currency=withdrawal.currency,
         destination=withdrawal.destination,
         reference=withdrawal.provider_reference,
+        at_s=loop.now_ms() // 1000,
     )
 
 

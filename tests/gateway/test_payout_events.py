@@ -9,13 +9,14 @@ import hmac
 import itertools
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
 from core.settings import Settings
+from core.withdrawals import News
 from db import withdrawals
 from db.withdrawals import Act
 from gateway.app import App
@@ -23,49 +24,34 @@ from tests.gateway import cash, people
 from tests.gateway.cash import NOW, RUPEES, Person
 from tests.gateway.conftest import Answer, Client, Db
 from tests.gateway.test_withdrawals import set_rules, told
-from tests.workers.payoutservers import CLIENT, WEBHOOK_SECRET, WORDS, PayoutServer
+from tests.providers.payouts.__main__ import KINDS
+from tests.providers.payouts.cashfree import CLIENT
+from tests.providers.payouts.razorpayx import WEBHOOK_SECRETS
+from tests.providers.payouts.server import Kept
 
-SLUGS = ("razorpayx", "cashfree-payouts")
-_numbers = itertools.count()
+SLUGS = tuple(KINDS)
+WEBHOOK_SECRET = WEBHOOK_SECRETS[0]
+_numbers = itertools.count(1)
 
 
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
     path = tmp_path / "providers.json"
-    path.write_bytes(msgspec.json.encode(PayoutServer("http://127.0.0.1:9").sections))
+    sections = {slug: kind("http://127.0.0.1:9").config() for slug, kind in KINDS.items()}
+    path.write_bytes(msgspec.json.encode({"payouts": sections}))
     return replace(settings, providers_file=str(path))
 
 
 def call_of(
-    slug: str, id_: str, state: str, *, secret: str | None = None, event_id: str | None = None
+    slug: str, id_: str, state: str, *, secret: str = "", amount_minor: int = 100 * RUPEES
 ) -> tuple[bytes, dict[str, str]]:
     """A provider's call, and its headers."""
-    word = WORDS[slug].get(state, state)
-    if slug == "razorpayx":
-        entity = {
-            "id": "pout_7", "entity": "payout", "status": word, "reference_id": id_, "utr": "UTR7",
-            "amount": 10_000, "status_details": {"description": "Sent back", "reason": "x"},
-        }  # fmt: skip
-        body = msgspec.json.encode(
-            {
-                "entity": "event",
-                "event": f"payout.{word}",
-                "payload": {"payout": {"entity": entity}},
-            }
-        )
-        made = hmac.new((secret or WEBHOOK_SECRET).encode(), body, hashlib.sha256).hexdigest()
-        event_id = event_id or f"evt_{next(_numbers)}"
-        return body, {"X-Razorpay-Signature": made, "x-razorpay-event-id": event_id}
-    transfer = {
-        "transfer_id": id_, "cf_transfer_id": "7", "status": word, "transfer_utr": "UTR7",
-        "status_description": "Sent back",
-    }  # fmt: skip
-    number = event_id or str(next(_numbers))
-    body = msgspec.json.encode({"type": f"TRANSFER_{word}", "event_time": number, "data": transfer})
-    moment = str(time.time_ns() // 1_000_000)
-    digest = hmac.new((secret or CLIENT[1]).encode(), moment.encode() + body, hashlib.sha256)
-    signature = base64.b64encode(digest.digest()).decode()
-    return body, {"x-webhook-signature": signature, "x-webhook-timestamp": moment}
+    said = Kept(
+        id=id_, theirs="7", amount_minor=amount_minor, account={}, name="", mode="", asked=b"",
+        state=cast("News", state), utr="UTR7", reason="Sent back",
+    )  # fmt: skip
+    headers, body = KINDS[slug]("").call(said, next(_numbers), secret)
+    return body, headers
 
 
 async def send(client: Client, slug: str, body: bytes, headers: dict[str, str]) -> Answer:
@@ -74,8 +60,11 @@ async def send(client: Client, slug: str, body: bytes, headers: dict[str, str]) 
     return await nobody.call("POST", f"/webhooks/{slug}", body, **named)
 
 
-async def say(client: Client, slug: str, id_: str, state: str) -> None:
-    answer = await send(client, slug, *call_of(slug, id_, state))
+async def say(
+    client: Client, slug: str, id_: str, state: str, amount_minor: int = 100 * RUPEES
+) -> None:
+    call = call_of(slug, id_, state, amount_minor=amount_minor)
+    answer = await send(client, slug, *call)
     assert (answer.status, answer.body) == (200, {"received": True}), answer
 
 
@@ -148,6 +137,44 @@ async def test_what_failed_is_given_back_and_not_paid_by_a_late_word(
 
 
 @pytest.mark.parametrize("slug", SLUGS)
+@pytest.mark.parametrize("word", ["under_way", "paid", "failed"])
+async def test_a_word_about_another_amount_is_left_to_an_operator(
+    client: Client, staff: Client, app: App, db: Db, slug: str, word: str
+) -> None:
+    asha, id_ = await paying(client, staff, app, slug)
+    await say(client, slug, id_, word, 99 * RUPEES)
+    operator, path = cash.operator(client), f"/v1/withdrawals/{id_}"
+    seen = (await operator.get(path)).body
+    assert (seen["state"], await cash.balance(asha)) == ("unclear", (0, 100 * RUPEES))
+    assert f"The provider says {word} of another amount" in seen["reason"]
+    own = (await asha.client.get(path)).body
+    assert (own["state"], own["reason"]) == ("paying", None)
+    # Nothing that it says now is followed.
+    for later in ("paid", "failed", "reversed"):
+        await say(client, slug, id_, later)
+    [listed] = (await operator.get("/v1/withdrawals?state=unclear")).body["data"]
+    assert listed["id"] == id_
+    done = await operator.post(f"{path}/complete", {"utr": "UTR123456"})
+    assert (done.body["state"], done.body["reason"]) == ("paid", None)
+    assert await cash.balance(asha) == (0, 0)
+    # What was sent back is given back only if it is all of it.
+    await say(client, slug, id_, "reversed", 99 * RUPEES)
+    assert (await state(asha, id_), (await outcomes(db)).count("odd")) == ("paid", 2)
+    assert await cash.is_sound(app)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+async def test_what_is_unclear_may_be_given_back(
+    client: Client, staff: Client, app: App, slug: str
+) -> None:
+    asha, id_ = await paying(client, staff, app, slug)
+    await say(client, slug, id_, "paid", 1)
+    done = await cash.operator(client).post(f"/v1/withdrawals/{id_}/reject", {"reason": "Not paid"})
+    assert (done.body["state"], await cash.balance(asha)) == ("rejected", (100 * RUPEES, 0))
+    assert await cash.is_sound(app)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
 async def test_a_call_that_comes_again_is_kept_once(
     client: Client, staff: Client, app: App, db: Db, slug: str
 ) -> None:
@@ -170,7 +197,7 @@ async def test_what_the_provider_did_not_sign_is_refused(
     client: Client, staff: Client, app: App, db: Db, slug: str, flaw: str
 ) -> None:
     asha, id_ = await paying(client, staff, app, slug)
-    body, headers = call_of(slug, id_, "paid", secret="wrong" if flaw == "secret" else None)
+    body, headers = call_of(slug, id_, "paid", secret="wrong" if flaw == "secret" else "")
     name = next(one for one in headers if "signature" in one.lower())
     if flaw == "body":
         body = body.replace(b"UTR7", b"UTR8")
@@ -189,7 +216,7 @@ async def test_a_call_of_the_secret_before_is_good(
     client: Client, staff: Client, app: App, db: Db
 ) -> None:
     asha, id_ = await paying(client, staff, app, "razorpayx")
-    body, headers = call_of("razorpayx", id_, "paid", secret="the_one_before")
+    body, headers = call_of("razorpayx", id_, "paid", secret=WEBHOOK_SECRETS[1])
     assert (await send(client, "razorpayx", body, headers)).status == 200
     assert await state(asha, id_) == "paid"
 

@@ -17,10 +17,13 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from msgspec import Meta
 
 from core import withdrawals
-from core.errors import BadReply, BadSignature
+from core.errors import BadReply, BadSetting, BadSignature
 from core.http import HttpRequest, HttpResponse, Send
 from core.payout_methods import Upi
 from core.providers.notifications import wire
@@ -48,6 +51,8 @@ SAMPLES: Final[Mapping[withdrawals.News, str]] = {
     "failed": "FAILED",
 }
 
+# Theirs; there is no secret in it that a weak hash would give away.
+_OAEP: Final = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303
 _DROPPED: Final = re.compile(r"[^A-Za-z ]")
 _MOMENT: Final = re.compile(r"[0-9]{10,16}")
 _NO_TRANSFER: Final = re.compile(r"transfer.*(not.?found|not.?exist)", re.IGNORECASE)
@@ -56,12 +61,14 @@ Remarks = Annotated[str, Meta(max_length=70, pattern=r"^[A-Za-z0-9 ]*$(?!\n)")]
 
 
 class Config(protocol.Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The client; its secret also signs webhooks, and those before it may still."""
+    """The client; its secret also signs webhooks, and those before it may still. With the public
+    key that Cashfree gives out calls may come from any address."""
 
     client_id: wire.Given
     client_secret: wire.Given
     previous_secrets: tuple[wire.Given, ...] = ()
     remarks: Remarks = ""
+    public_key: Annotated[str, Meta(max_length=4_000)] = ""
     base: wire.Base = "https://api.cashfree.com"
 
 
@@ -94,6 +101,7 @@ class Cashfree:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._key = _public_key(config.public_key) if config.public_key else None
         self._headers = {
             "x-client-id": config.client_id,
             "x-client-secret": config.client_secret,
@@ -198,10 +206,27 @@ class Cashfree:
             method=method,
             url=self._config.base + path,
             purpose=SLUG,
-            headers={**self._headers, "x-request-id": payout.id},
+            headers={**self._headers, "x-request-id": payout.id, **self._signed(payout.at_s)},
             body=body,
             timeout_s=self._config.timeout_s,
         )
+
+    def _signed(self, at_s: int) -> Mapping[str, str]:
+        """What proves that it is our client who calls now; good for some minutes."""
+        if self._key is None:
+            return {}
+        said = f"{self._config.client_id}.{at_s}".encode()
+        return {"x-cf-signature": base64.b64encode(self._key.encrypt(said, _OAEP)).decode()}
+
+
+def _public_key(text: str) -> rsa.RSAPublicKey:
+    try:
+        key = serialization.load_pem_public_key(text.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise BadSetting(f"payouts.{SLUG}: public_key is no RSA key in PEM")
+    return key
 
 
 def _refused(payout: Payout, answer: HttpResponse) -> Paying:
@@ -219,20 +244,20 @@ def _one(payout: Payout, answer: HttpResponse) -> News | Unknown:
     found = wire.read(answer, _Transfer) if answer.status in {200, 201, 202} else None
     if found is None:
         return Unknown(wire.reason(SLUG, answer))
-    amount = found.transfer_amount
-    paise = None if amount is None else amount.scaleb(2)
-    return answers.about(payout, _news(found), paise, found.transfer_currency)
+    return answers.about(payout, _news(found))
 
 
 def _news(found: _Transfer) -> News:
     """From a status that is not known nothing follows, as from one that is under way."""
-    state = STATES.get(found.status, "under_way")
+    state, amount = STATES.get(found.status, "under_way"), found.transfer_amount
     return News(
         id=found.transfer_id,
         state=state,
         reference=str(found.cf_transfer_id or ""),
         utr=protocol.plain(found.transfer_utr or ""),
         reason=answers.reason(state, found.status_description or found.status_code or ""),
+        amount_minor=None if amount is None else amount.scaleb(2),
+        currency=found.transfer_currency,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
 
@@ -34,13 +35,15 @@ REASON_MAX: Final = 150
 
 
 class Payout(msgspec.Struct, frozen=True, kw_only=True):
-    """Money to be paid. `reference` is what the provider calls it, once it has said so."""
+    """Money to be paid. `reference` is what the provider calls it, once it has said so; `at_s` is
+    the time of the attempt."""
 
     id: str
     amount_minor: int
     currency: str
     destination: Details
     reference: str | None = None
+    at_s: int = 0
 
     def __repr__(self) -> str:
         return f"Payout({self.id!r}, …)"
@@ -48,13 +51,15 @@ class Payout(msgspec.Struct, frozen=True, kw_only=True):
 
 class News(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider says of the payout with our `id`; `utr` is the bank's reference once it is
-    paid, `reason` why it failed."""
+    paid, `reason` why it failed. Amount and currency are None where they are not said."""
 
     id: str
     state: withdrawals.News
     reference: str = ""
     utr: str = ""
     reason: str = ""
+    amount_minor: Decimal | None = None
+    currency: str | None = None
 
 
 class NotFound(msgspec.Struct, frozen=True):

@@ -271,7 +271,7 @@ def _one(payout: Payout, answer: HttpResponse) -> News | Unknown:
 
 
 def _about(payout: Payout, found: _Payout) -> News | Unknown:
-    return answers.about(payout, _news(found), found.amount, found.currency)
+    return answers.about(payout, _news(found))
 
 
 def _news(found: _Payout) -> News:
@@ -284,4 +284,6 @@ def _news(found: _Payout) -> News:
         reference=found.id,
         utr=protocol.plain(found.utr or ""),
         reason=answers.reason(state, said),
+        amount_minor=found.amount,
+        currency=found.currency,
     )

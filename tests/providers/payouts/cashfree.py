@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.providers.payouts.server import Fault, Kept, Server, check
 
@@ -23,6 +25,9 @@ STATUSES = {
     "failed": "FAILED",
     "reversed": "REVERSED",
 }
+# RSA with OAEP, SHA-1 and MGF1, as their samples have it.
+OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
+FRESH_S = 300
 MODES = {"banktransfer", "imps", "neft", "rtgs", "upi"}
 
 
@@ -49,6 +54,8 @@ EXISTS = error("transfer_id_already_exists", "Transfer exists already")
 
 class Cashfree(Server):
     slug = "cashfree-payouts"
+    #: With it, calls have to show that they were made lately by who has the public one.
+    private_key: rsa.RSAPrivateKey | None = None
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -79,8 +86,8 @@ class Cashfree(Server):
         return {
             "transfer_id": one.id,
             "cf_transfer_id": one.theirs,
-            "status": STATUSES[one.state],
-            "status_code": STATUSES[one.state],
+            "status": STATUSES.get(one.state, one.state),
+            "status_code": STATUSES.get(one.state, one.state),
             "status_description": one.reason,
             "transfer_amount": msgspec.Raw(f"{whole}.{part:02}".encode()),
             "transfer_mode": "BANK",
@@ -93,8 +100,8 @@ class Cashfree(Server):
     def listed(self, found: list[Kept]) -> bytes:
         return msgspec.json.encode(self.wire(found[0]))
 
-    def call(self, one: Kept, number: int) -> tuple[dict[str, str], bytes]:
-        kind = f"TRANSFER_{STATUSES[one.state]}"
+    def call(self, one: Kept, number: int, secret: str = "") -> tuple[dict[str, str], bytes]:
+        kind = f"TRANSFER_{STATUSES.get(one.state, one.state)}"
         event = {
             "data": self.wire(one),
             "event_time": f"2024-07-25T17:43:{number:02}",
@@ -102,7 +109,8 @@ class Cashfree(Server):
         }
         body = msgspec.json.encode(event)
         moment = str(int(time.time() * 1000))
-        made = hmac.new(CLIENT[1].encode(), moment.encode() + body, hashlib.sha256).digest()
+        key = (secret or CLIENT[1]).encode()
+        made = hmac.new(key, moment.encode() + body, hashlib.sha256).digest()
         headers = {
             "x-webhook-timestamp": moment,
             "x-webhook-signature": base64.b64encode(made).decode(),
@@ -113,8 +121,17 @@ class Cashfree(Server):
     def check_client(self, request: web.Request) -> None:
         given = tuple(request.headers.get(f"x-client-{name}") for name in ("id", "secret"))
         is_good = given == CLIENT and request.headers.get("x-api-version") == "2024-01-01"
+        is_good = is_good and (self.private_key is None or self.is_fresh(request, self.private_key))
         said = {**error("authentication_failed", "no"), "type": "authentication_error"}
         check(is_good=is_good, status=401, body=said)
+
+    def is_fresh(self, request: web.Request, key: rsa.RSAPrivateKey) -> bool:
+        try:
+            given = base64.b64decode(request.headers.get("x-cf-signature", ""), validate=True)
+            client, _, moment = key.decrypt(given, OAEP).decode().partition(".")
+        except ValueError:
+            return False
+        return client == CLIENT[0] and abs(int(moment) - time.time()) < FRESH_S
 
     async def take(self, request: web.Request) -> dict[str, Any]:
         self.check_client(request)

@@ -84,7 +84,7 @@ class RazorpayX(Server):
             "notes": [],
             "fees": 0,
             "tax": 0,
-            "status": STATUSES[one.state],
+            "status": STATUSES.get(one.state, one.state),
             "utr": one.utr or None,
             "mode": one.mode,
             "purpose": "cashback",
@@ -99,17 +99,18 @@ class RazorpayX(Server):
         items = [self.wire(one) for one in found]
         return msgspec.json.encode({"entity": "collection", "count": len(items), "items": items})
 
-    def call(self, one: Kept, number: int) -> tuple[dict[str, str], bytes]:
+    def call(self, one: Kept, number: int, secret: str = "") -> tuple[dict[str, str], bytes]:
         event = {
             "entity": "event",
             "account_id": "acc_stampgate",
-            "event": f"payout.{EVENTS[one.state]}",
+            "event": f"payout.{EVENTS.get(one.state, one.state)}",
             "contains": ["payout"],
             "payload": {"payout": {"entity": self.wire(one)}},
             "created_at": int(time.time()),
         }
         body = msgspec.json.encode(event)
-        signature = hmac.new(WEBHOOK_SECRETS[0].encode(), body, hashlib.sha256).hexdigest()
+        key = (secret or WEBHOOK_SECRETS[0]).encode()
+        signature = hmac.new(key, body, hashlib.sha256).hexdigest()
         headers = {"X-Razorpay-Signature": signature, "x-razorpay-event-id": f"evt_{number}"}
         return {"Content-Type": "application/json", **headers}, body
 

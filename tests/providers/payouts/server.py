@@ -56,6 +56,8 @@ class Server:
     """One provider. `effects` has our id once for each time that money was moved or promised; of
     `faults` one is used up by each request to pay, of `look_faults` by each to look up. Where
     `hears` is set, every change is told there. `begins` is the state that new payouts have.
+    `bodies` are those of requests to pay; `door` holds them back before their effect, `gate` the
+    answers after it.
     """
 
     slug = ""
@@ -65,12 +67,16 @@ class Server:
         self.kept: dict[str, Kept] = {}
         self.effects: list[str] = []
         self.asked: list[str] = []
+        self.bodies: list[bytes] = []
         self.faults: list[Fault] = []
         self.look_faults: list[Fault] = []
         self.begins: News = "under_way"
         self.hears = ""
         self.calls = 0
         self.released = asyncio.Event()
+        self.door, self.gate = asyncio.Event(), asyncio.Event()
+        self.door.set()
+        self.gate.set()
 
     def routes(self) -> list[web.RouteDef]:
         raise NotImplementedError
@@ -99,8 +105,8 @@ class Server:
         """The answer to somebody who looks for a payout."""
         raise NotImplementedError
 
-    def call(self, one: Kept, number: int) -> tuple[dict[str, str], bytes]:
-        """Headers and body of the call that tells of a change, signed."""
+    def call(self, one: Kept, number: int, secret: str = "") -> tuple[dict[str, str], bytes]:
+        """Headers and body of the call that tells of a change, signed, or with another secret."""
         raise NotImplementedError
 
     async def take(self, request: web.Request) -> dict[str, Any]:
@@ -111,10 +117,13 @@ class Server:
 
     async def pay(self, request: web.Request) -> web.StreamResponse:
         self.asked.append("pay")
+        self.bodies.append(await request.read())
+        await self.door.wait()
         fault = self.faults.pop(0) if self.faults else None
         if fault is not None and not fault.is_taken:
             return await self._fail(request, fault)
         made = await self.take(request)
+        await self.gate.wait()
         if fault is not None:
             return await self._fail(request, fault)
         return web.Response(body=msgspec.json.encode(made), content_type="application/json")
@@ -211,7 +220,8 @@ async def running(kind: type[S], port: int = 0) -> AsyncIterator[S]:
     try:
         yield server
     finally:
-        server.released.set()
+        for event in (server.released, server.door, server.gate):
+            event.set()
         await runner.cleanup()
 
 

@@ -97,7 +97,14 @@ async def test_every_change_is_heard_over_the_wire(setup: Setup, state: State) -
     assert len({event.id for event in events}) == 1
     one, news = setup.theirs.kept[ID], events[0].news
     reason = "The account is closed" if state in {"failed", "reversed"} else ""
-    assert news == News(id=ID, state=state, reference=one.theirs, utr=one.utr, reason=reason)
+    assert news is not None
+    assert news.amount_minor == one.amount_minor
+    assert bare(news) == News(id=ID, state=state, reference=one.theirs, utr=one.utr, reason=reason)
+
+
+def bare(news: News) -> News:
+    """Without the money."""
+    return replace(news, amount_minor=None, currency=None)
 
 
 async def test_it_can_be_played(setup: Setup) -> None:
@@ -128,7 +135,9 @@ async def test_a_sample_is_read_as_what_it_says(setup: Setup, state: State) -> N
     news = News(id=ID, state=state, reference="77", utr="U1", reason=reason)
     sample = setup.ours.sample(PAYOUT, news, "evt_7", int(time.time()))
     event = setup.read(dict(sample.headers), sample.body)
-    assert event.news == news
+    assert event.news is not None
+    assert event.news.amount_minor == PAYOUT.amount_minor
+    assert bare(event.news) == news
     again = setup.ours.sample(PAYOUT, news, "evt_8", int(time.time()))
     assert setup.read(dict(again.headers), again.body).id != event.id
 
@@ -252,7 +261,8 @@ def test_a_vector_that_was_made_elsewhere() -> None:
     ours = make("razorpayx", section)
     headers = {"x-razorpay-signature": VECTOR_SIGNATURE, "x-razorpay-event-id": "evt_1"}
     event = ours.event(headers, VECTOR, 1_746_427_760)
-    assert event.news == News(
+    assert event.news is not None
+    assert bare(event.news) == News(
         id="wdr_1", state="paid", reference="pout_1", utr="523223155921", reason=""
     )
     twin = f"{int(VECTOR_SIGNATURE[0], 16) ^ 1:x}{VECTOR_SIGNATURE[1:]}"

@@ -8,8 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from msgspec.structs import replace
 
+from core.errors import BadSetting
 from core.http import HttpRequest, HttpResponse, OutboundRefused
 from core.payout_methods import Bank, Upi
 from core.providers.payouts import builtin
@@ -18,7 +21,7 @@ from core.providers.protocols import Deferred, Unknown
 from core.withdrawals import News as State
 from tests.providers.payouts import cashfree, razorpayx
 from tests.providers.payouts.__main__ import KINDS
-from tests.providers.payouts.conftest import BANK, ID, PAYOUT, UPI, Setup
+from tests.providers.payouts.conftest import BANK, ID, PAYOUT, UPI, Setup, make
 from tests.providers.payouts.server import Fault
 
 HANGING = Fault(is_hanging=True)
@@ -105,11 +108,15 @@ async def test_asked_again_it_is_the_same_payout(setup: Setup) -> None:
 async def test_the_id_is_good_for_one_amount_and_one_account(setup: Setup) -> None:
     assert state(await setup.pay()) == "under_way"
     more = await setup.pay(replace(PAYOUT, amount_minor=20_051))
-    assert isinstance(more, Unknown), more
+    assert isinstance(more, News)
+    assert more.amount_minor == 20_050
     await setup.pay(replace(PAYOUT, destination=BANK))
     assert setup.theirs.effects == [ID]
     assert list(setup.theirs.kept[ID].account.values()) == ["asha@okbank"]
-    assert isinstance(await setup.look_up(replace(PAYOUT, amount_minor=1_000)), Unknown)
+    found = await setup.look_up(replace(PAYOUT, amount_minor=1_000))
+    assert isinstance(found, News)
+    # Whoever asked sees that it is another amount.
+    assert found.amount_minor == 20_050
 
 
 @pytest.mark.parametrize("is_taken", [False, True], ids=["before", "after"])
@@ -299,3 +306,33 @@ async def test_secrets_do_not_show(setup: Setup) -> None:
     for secret in (razorpayx.KEY[1], cashfree.CLIENT[1], *razorpayx.WEBHOOK_SECRETS):
         assert secret not in repr(config)
     assert "asha" not in repr(PAYOUT)
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+
+
+@pytest.mark.parametrize("setup", ["cashfree-payouts"], indirect=True)
+async def test_with_the_public_key_calls_may_come_from_any_address(setup: Setup) -> None:
+    assert isinstance(setup.theirs, cashfree.Cashfree)
+    setup.theirs.private_key = rsa.generate_private_key(65_537, 2_048)
+    now_s = int(time.time())
+    payout = replace(PAYOUT, at_s=now_s)
+    assert isinstance(await setup.pay(payout), Deferred)
+    key = pem(setup.theirs.private_key)
+    signing = setup.with_section({**setup.theirs.config(), "public_key": key})
+    assert isinstance(await signing.pay(replace(payout, at_s=now_s - 3_600)), Deferred)
+    assert setup.theirs.effects == []
+    assert state(await signing.pay(payout)) == "under_way"
+    assert state(await signing.look_up(payout)) == "under_way"
+    other = rsa.generate_private_key(65_537, 2_048)
+    wrong = setup.with_section({**setup.theirs.config(), "public_key": pem(other)})
+    assert isinstance(await wrong.look_up(payout), Unknown)
+
+
+@pytest.mark.parametrize("key", ["nonsense", pem(ec.generate_private_key(ec.SECP256R1()))])
+def test_a_public_key_that_is_none_is_named(key: str) -> None:
+    section = {**cashfree.Cashfree("http://127.0.0.1:1").config(), "public_key": key}
+    with pytest.raises(BadSetting, match=r"^payouts.cashfree-payouts: public_key"):
+        make("cashfree-payouts", section)
