@@ -57,6 +57,9 @@ def admits(allowed: Iterable[str], address: str) -> bool:
         found = ipaddress.ip_address(address)
     except ValueError:
         return not networks
+    # A socket for both versions shows IPv4 peers like this.
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
     return not networks or any(found in one for one in networks)
 
 

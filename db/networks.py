@@ -42,8 +42,13 @@ SELECT id, program_id, provider, name, state, config, rules, credentials, token_
        last_synced_at, next_sync_at, sync_failures, last_error, created_at, updated_at
   FROM network WHERE program_id = $1 AND id > $2 ORDER BY id LIMIT $3
 """
+# Held, so that a link is made as the account is when it is stored; reports go on meanwhile.
 LINKING: Final = """
 SELECT id, provider, config FROM network WHERE program_id = $1 AND id = ANY($2::text[])
+ ORDER BY id FOR KEY SHARE
+"""
+LOCK_TO_CHANGE: Final = """
+SELECT id FROM network WHERE program_id = $1 AND id = $2 FOR UPDATE
 """
 # A postback and a task know the id alone; it was given out by us.
 PROGRAM_OF: Final = "SELECT program_id FROM network WHERE id = $1"
@@ -58,12 +63,16 @@ UPDATE network
        token_hash = $3, updated_at = now()
  WHERE program_id = $1 AND id = $2
 """
+# Those that somebody works on are looked at the next time.
 DUE: Final = """
-SELECT id FROM network WHERE state = 'enabled' AND next_sync_at <= $1 AND provider = ANY($2::text[])
+SELECT program_id, id FROM network
+ WHERE state = 'enabled' AND next_sync_at <= $1 AND provider = ANY($2::text[])
+ ORDER BY next_sync_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 """
 ASK: Final = """
 UPDATE network
-   SET sync_from = $3, sync_to = $4, sync_cursor = NULL, next_sync_at = $5
+   SET sync_from = $3, sync_to = $4, sync_cursor = NULL, next_sync_at = $5, last_error = NULL,
+       sync_failures = 0
  WHERE program_id = $1 AND id = $2
 """
 ADVANCE: Final = """
@@ -153,10 +162,17 @@ async def lock(db: Db, program_id: str, network_id: str) -> Network:
     return _network(await db.fetchrow(LOCK, program_id, network_id))
 
 
+async def lock_to_change(db: Db, program_id: str, network_id: str) -> Network:
+    """The same, while nobody makes a link through it either."""
+    await db.fetch(LOCK_TO_CHANGE, program_id, network_id)
+    return await get(db, program_id, network_id)
+
+
 async def linking(
     db: Db, program_id: str, network_ids: Collection[str]
 ) -> dict[str, AffiliateNetwork]:
-    """Those of these networks that there are, without credentials, to make links with."""
+    """Those of these networks that there are, without credentials, to make links with, until the
+    caller's transaction ends."""
     rows = await db.fetch(LINKING, program_id, list(network_ids))
     return {
         row["id"]: table.make(row["provider"], msgspec.json.decode(row["config"])) for row in rows
@@ -192,9 +208,10 @@ async def rotate(
     return await get(db, program_id, network_id)
 
 
-async def due(db: Db, now: dt.datetime, providers: list[str]) -> list[str]:
-    """The networks of these providers that are to be asked."""
-    return [row["id"] for row in await db.fetch(DUE, now, providers)]
+async def due(db: Db, now: dt.datetime, providers: list[str], limit: int) -> list[tuple[str, str]]:
+    """Program and network of those of these providers that are to be asked, locked."""
+    rows = await db.fetch(DUE, now, providers, limit)
+    return [(row["program_id"], row["id"]) for row in rows]
 
 
 async def ask(

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from core import errors, offers
-from core.links import LinkConfig
+from core.links import NETWORKS, LinkConfig
 from core.offers import Kind, OfferConfig, State
 from db import categories, links, networks
 from db.links import Publication
@@ -79,6 +79,9 @@ SELECT id FROM offer
  WHERE program_id = $1 AND (id = ANY($2::text[]) OR external_id = ANY($3::text[]))
  ORDER BY id FOR UPDATE
 """
+OF_NETWORK = """
+SELECT id FROM offer WHERE program_id = $1 AND network_id = $2 ORDER BY id FOR UPDATE
+"""
 OF_LINK = "SELECT id FROM offer WHERE program_id = $1 AND link_id = $2"
 DELETE = "DELETE FROM offer WHERE program_id = $1 AND id = $2"
 
@@ -131,6 +134,14 @@ async def get_many(db: Db, program_id: str, offer_ids: Sequence[str]) -> list[Of
     return [found[offer_id] for offer_id in offer_ids if offer_id in found]
 
 
+async def configs(
+    db: Db, program_id: str, offer_ids: Iterable[str | None]
+) -> dict[str, OfferConfig]:
+    """What those of these offers say that there are, by their ids."""
+    names = sorted(set(filter(None, offer_ids)))
+    return {one.id: one.config for one in await get_many(db, program_id, names)} if names else {}
+
+
 async def lock(db: Db, program_id: str, offer_id: str) -> Offer:
     """The offer, which nobody else changes before the transaction ends; OfferNotFound."""
     await db.fetch(LOCK, program_id, [offer_id], [])
@@ -155,7 +166,8 @@ async def of_link(db: Db, program_id: str, link_id: str) -> str | None:
 async def add(
     db: Db, program_id: str, drafts: Sequence[Draft], random_slug: Callable[[], str]
 ) -> list[Publication]:
-    """Store new offers; MerchantNotFound, CategoryNotFound, ExternalIdTaken, ProgramNotFound."""
+    """Store new offers; MerchantNotFound, NetworkNotFound, CategoryNotFound, ExternalIdTaken,
+    ProgramNotFound, InvalidDestination."""
     states = [offers.next_state(None, draft.config.state) for draft in drafts]
     made = [
         draft._replace(config=msgspec.structs.replace(draft.config, state=state))
@@ -187,6 +199,14 @@ async def change(
     ]
     await _write(db, UPDATE, program_id, made)
     return await links.replace(db, program_id, await _link_configs(db, program_id, made))
+
+
+async def relink(db: Db, program_id: str, network_id: str) -> list[Publication]:
+    """Make the links of all offers that name an account which has changed; InvalidDestination."""
+    rows = await db.fetch(OF_NETWORK, program_id, network_id)
+    found = await get_many(db, program_id, [row["id"] for row in rows])
+    drafts = [Draft(one.id, one.link_id, one.config) for one in found]
+    return await links.replace(db, program_id, await _link_configs(db, program_id, drafts))
 
 
 async def save(
@@ -261,20 +281,30 @@ async def _write(db: Db, statement: str, program_id: str, drafts: Sequence[Draft
 
 
 async def _link_configs(db: Db, program_id: str, drafts: Sequence[Draft]) -> dict[str, LinkConfig]:
-    """The links of drafts by their ids; InvalidDestination names the offer that has none."""
+    """The links of drafts by their ids; InvalidDestination names the offer that has none,
+    NetworkNotFound the one whose network is neither an account of the program nor known by name.
+    """
     wanted = {one.config.network_id for one in drafts if one.config.network_id is not None}
     known = await networks.linking(db, program_id, wanted) if wanted else {}
     found = {}
     for one in drafts:
-        network = known.get(one.config.network_id or "")
+        named, network = one.config.network_id, known.get(one.config.network_id or "")
+        if named is not None and network is None and named not in NETWORKS:
+            where = _where(one, errors.NetworkNotFound().detail, "/network_id")
+            raise errors.NetworkNotFound(errors=[where])
         try:
             found[one.link_id] = offers.link_config(one.id, one.config, network)
         except errors.InvalidDestination as error:
-            where = {"detail": error.detail, "pointer": "/destination"}
-            if one.config.external_id is not None:
-                where["external_id"] = one.config.external_id
+            where = _where(one, error.detail, "/destination")
             raise errors.InvalidDestination(error.detail, errors=[where]) from None
     return found
+
+
+def _where(draft: Draft, detail: str, pointer: str) -> dict[str, str]:
+    where = {"detail": detail, "pointer": pointer, "offer": draft.id}
+    if draft.config.external_id is not None:
+        where["external_id"] = draft.config.external_id
+    return where
 
 
 def _categories(drafts: Iterable[Draft]) -> set[str]:

@@ -19,9 +19,11 @@ from core.providers.affiliate import table
 from core.providers.affiliate.protocol import CanPull
 from core.providers.affiliate.report import Report, Status
 from db import intake, networks, outbox
+from db import offers as db_offers
+from db.links import Publication
 from db.networks import Network
 from db.pg import Db
-from gateway import answers, auditing, lists, patches, postbacks
+from gateway import answers, auditing, lists, offers, patches, postbacks
 from gateway.app import Call, read, read_as
 from gateway.lookups import moment
 from gateway.postbacks import Told
@@ -162,11 +164,12 @@ async def get(call: Call) -> web.Response:
 
 
 async def change(call: Call) -> web.Response:
-    """Change the given fields."""
+    """Change the given fields; with another config, the links of its offers are made anew."""
     wanted = patches.changes(await read_as(call, _patch))
     secrets_given = wanted.pop("credentials", msgspec.UNSET)
+    news: list[Publication] = []
     async with call.app.transaction() as db:
-        before = await networks.lock(db, *_named(call))
+        before = await networks.lock_to_change(db, *_named(call))
         after = msgspec.structs.replace(before, **wanted)
         if secrets_given is not msgspec.UNSET:
             _check(after.provider, after.config, secrets_given, after.rules)
@@ -175,8 +178,11 @@ async def change(call: Call) -> web.Response:
         else:
             _check(after.provider, after.config, None, after.rules)
         stored = await networks.change(db, after)
+        if stored.config != before.config:
+            news = await db_offers.relink(db, *_named(call))
         old, new = _recorded(before), _recorded(stored)
         await auditing.record(call, db, "network.change", before.id, old, new)
+    await offers.publish(call, news)
     return problem.reply(_shown(stored))
 
 
@@ -202,6 +208,8 @@ async def sync(call: Call) -> web.Response:
     since = span.since or until - LOOK_BACK
     if since >= until:
         raise errors.InvalidRequest("`from` is not before `to`.")
+    if until > now:
+        raise errors.InvalidRequest("`to` is not in the past.")
     async with call.app.transaction() as db:
         network = await networks.lock(db, *_named(call))
         if not can_pull(network):
@@ -241,10 +249,13 @@ def _check(
     provider: str, config: Mapping[str, Any], secret: Mapping[str, Any] | None, rules: Rules
 ) -> None:
     try:
-        table.make(provider, config, secret)
+        made = table.make(provider, config, secret)
     except errors.BadSetting as error:
         raise errors.InvalidRequest(str(error)) from None
     check(rules)
+    if rules.dedupe in {"increment", "new_each"} and isinstance(made, CanPull):
+        # It says again and again what it has said: all of that would be added up.
+        raise errors.InvalidRequest(f"dedupe: {rules.dedupe} is for networks that cannot be asked.")
 
 
 def _named(call: Call) -> tuple[str, str]:
@@ -323,7 +334,7 @@ ROUTES: tuple[Route, ...] = (
         scope="programs:write",
         body=NetworkPatch,
         reply=ShownNetwork,
-        errors=_MISSING,
+        errors=(*_MISSING, errors.InvalidDestination),
     ),
     Route(
         method="POST",

@@ -30,7 +30,7 @@ READ: Final = "me offers:read"
 WRITE: Final = "offers:write"
 WRITTEN: Final = (
     *(errors.InvalidDestination, errors.ExternalIdTaken, errors.SlugTaken),
-    *(errors.MerchantNotFound, errors.CategoryNotFound),
+    *(errors.MerchantNotFound, errors.CategoryNotFound, errors.NetworkNotFound),
 )
 
 HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+(:[0-9]{1,5})?$(?!\n)", max_length=260)]

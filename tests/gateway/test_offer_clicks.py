@@ -152,9 +152,39 @@ async def test_an_account_that_makes_no_such_link_refuses_the_offer(
         refused(answer, 422, "invalid_destination")
         assert answer.body["errors"][0]["pointer"] == "/destination"
     assert await count(db) == before
-    # Another program's account makes no link of ours.
-    made = await add(client, shop, network_id=theirs)
-    assert (await client.get(f"/v1/links/{made['link_id']}")).body["destination"] == SHOP
+    # Another program's account is none of ours, and there is no other that is not known by name.
+    for network in (theirs, "net_01h455vb4pex5vsknk084sn02q", "nobody"):
+        answer = await client.post(PATH, body(shop, network_id=network))
+        refused(answer, 404, "network_not_found")
+        assert answer.body["errors"][0]["pointer"] == "/network_id"
+    known = await add(client, shop)
+    refused(
+        await client.patch(f"{PATH}/{known['id']}", {"network_id": theirs}),
+        404,
+        "network_not_found",
+    )
+
+
+async def test_links_follow_the_account_that_they_are_made_through(
+    client: Client, other: Client, redis: Redis, db: Db
+) -> None:
+    shop, network = await merchant(client), await account(client, link=TRACKER)
+    plain = SHOP.partition("?")[0]
+    through = await add(client, shop, destination=plain, network_id=network, network_campaign="77")
+    beside = await add(client, shop)
+    before = (await snapshot(redis, db, beside)).version
+    path = f"/v1/networks/{network}"
+    moved = {"config": {"link": TRACKER.replace("track.example", "new.example")}}
+    assert (await other.patch(path, moved)).status == 404
+    assert (await client.patch(path, moved)).status == 200
+    template = (await snapshot(redis, db, through)).template
+    assert template.parts[0] == "https://new.example/go?o=77&s="
+    assert (await snapshot(redis, db, beside)).version == before
+    # With a config that makes no links the offer would lead nowhere.
+    answer = await client.patch(path, {"config": {}})
+    refused(answer, 422, "invalid_destination")
+    assert answer.body["errors"][0]["offer"] == through["id"]
+    assert (await client.get(path)).body["config"] == moved["config"]
 
 
 async def test_the_paths_of_the_design_answer_alike(client: Client) -> None:
