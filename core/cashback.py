@@ -4,13 +4,16 @@ row moves the difference, however it came about.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
-from core import money, offers, rates, wallet
-from core.conversions import Conversion
+from core import offers, rates, wallet
+from core.conversions import AMOUNT_MAX, EPOCH, FINAL, Conversion
 from core.money import Money
 from core.networks import Rules
-from core.offers import NOTHING, Fixed, OfferConfig, Used
+from core.offers import NOTHING, Fixed, OfCommission, OfferConfig, OfSale, Terms, Used
+from core.rates import Rate
 from core.wallet import Account, Role
 
 #: Where a member's cashback and our part of the commission stand.
@@ -19,7 +22,7 @@ _THEIRS: Final[dict[str, Role]] = {
     "approved": "available",
     "settled": "available",
 }
-_UNBOOKED: Final = frozenset({"awaiting_click", "currency_unknown"})
+_UNBOOKED: Final = frozenset({"awaiting_click", "currency_unknown", "amount_implausible"})
 
 
 def valued(
@@ -33,48 +36,52 @@ def valued(
     """The conversion with its commission in the program's currency and the member's part of it, as
     its offer says, or else its network; or parked until a rate for it is known.
 
-    `used` is what the member has had of the offer before. Nobody gets more than the commission.
+    Terms and rates under which it was booked before go first. `used` is what the member has had of
+    the offer before. Nobody gets more than the commission.
     """
     if found.parked == "awaiting_click":
         return found.replace(booked_currency=None, rate=None)
-    rate = None
-    if found.currency is not None:
-        rate = table.find(found.currency, currency, found.event_at or found.first_seen_at)
-    if rate is None:
+    target = found.booked_currency or currency
+    known, terms = _rates(found, target, table), found.terms
+    if terms is None and found.member_id is not None:
+        terms = promised(rules, offer)
+    rate = _rate(known, found.currency, target)
+    sale_rate = _rate(known, found.sale_currency, target)
+    is_of_sale = isinstance(terms and terms.cashback, OfSale) and found.sale_minor is not None
+    if rate is None or (is_of_sale and sale_rate is None):
         return found.replace(parked="currency_unknown", booked_currency=None, rate=None)
-    commission = Money(rates.convert(found.owed_minor, rate), currency)
+    commission = Money(rates.convert(found.owed_minor, rate), target)
+    if commission.amount_minor > AMOUNT_MAX:
+        return found.replace(parked="amount_implausible", booked_currency=None, rate=None)
     is_shared = found.member_id is not None and found.review != "rejected"
-    share = _share(found, rules, commission, table, offer, used) if is_shared else 0
     return found.replace(
         parked="unattributed" if found.attribution == "none" else None,
-        booked_currency=currency,
+        booked_currency=target,
         booked_commission_minor=commission.amount_minor,
-        booked_cashback_minor=share,
+        booked_cashback_minor=(
+            _share(found, terms, commission, sale_rate, used) if terms and is_shared else 0
+        ),
         rate=f"{rate.rate:f}",
+        terms=terms,
+        rates=known,
     )
 
 
-def _share(
-    found: Conversion,
-    rules: Rules,
-    commission: Money,
-    table: rates.Table,
-    offer: OfferConfig | None,
-    used: Used,
-) -> int:
-    if offer is None or offer.cashback is None:
-        return money.cashback(commission, rules.cashback_bp).amount_minor
-    fixed = offer.cashback
-    if isinstance(fixed, Fixed) and fixed.currency != commission.currency:
-        return 0
-    sale, rate = None, None
-    if found.sale_minor is not None and found.sale_currency is not None:
-        at = found.event_at or found.first_seen_at
-        rate = table.find(found.sale_currency, commission.currency, at)
-    if rate is not None:
-        sale = Money(rates.convert(found.sale_minor or 0, rate), commission.currency)
-    given = offers.share(offer, commission, sale, used).cashback.amount_minor
-    return min(given, commission.amount_minor)
+def stays(before: Conversion | None, after: Conversion) -> bool:
+    """Whether what was booked stays as it is: nothing has changed that it follows from. What an
+    operator has opened again counts anew towards a cap.
+    """
+    if before is None or before.booked_currency is None:
+        return False
+    is_reopened = before.state in FINAL and after.state not in FINAL
+    return not is_reopened and _causes(before) == _causes(after)
+
+
+def promised(rules: Rules, offer: OfferConfig | None) -> Terms:
+    """What a member gets at present: as the offer says, or else the network's share."""
+    if offer is not None and offer.cashback is not None:
+        return Terms(cashback=offer.cashback, member_cap=offer.member_cap)
+    return Terms(cashback=OfCommission(rules.cashback_bp) if rules.cashback_bp else None)
 
 
 def booked(found: Conversion | None) -> wallet.Legs:
@@ -106,3 +113,42 @@ def became_available(before: Conversion | None, after: Conversion) -> int:
         return 0
     account = Account("available", after.booked_currency, after.member_id)
     return max(booked(after).get(account, 0) - booked(before).get(account, 0), 0)
+
+
+def _causes(found: Conversion) -> tuple[object, ...]:
+    return (
+        *(found.owed_minor, found.currency, found.sale_minor, found.sale_currency),
+        *(found.member_id, found.offer_id, found.review, found.parked, found.terms, found.rates),
+    )
+
+
+def _rates(found: Conversion, target: str, table: rates.Table) -> dict[str, str]:
+    """The rates of the event's time for the currencies of its amounts, and those used before."""
+    at = found.event_at or found.first_seen_at
+    known = {}
+    for source in filter(None, (found.currency, found.sale_currency)):
+        rate = None if source == target else table.find(source, target, at)
+        if rate is not None:
+            known[_pair(source, target)] = f"{rate.rate:f}"
+    return known | found.rates
+
+
+def _rate(known: Mapping[str, str], source: str | None, target: str) -> Rate | None:
+    text = "1" if source == target else known.get(_pair(source, target))
+    return None if text is None else Rate(source or "", target, EPOCH, Decimal(text))
+
+
+def _pair(source: str | None, target: str) -> str:
+    return f"{source}/{target}"
+
+
+def _share(
+    found: Conversion, terms: Terms, commission: Money, sale_rate: Rate | None, used: Used
+) -> int:
+    if isinstance(terms.cashback, Fixed) and terms.cashback.currency != commission.currency:
+        return 0
+    sale = None
+    if found.sale_minor is not None and sale_rate is not None:
+        sale = Money(rates.convert(found.sale_minor, sale_rate), commission.currency)
+    given = offers.share(terms, commission, sale, used).cashback.amount_minor
+    return min(given, commission.amount_minor)

@@ -16,13 +16,15 @@ import msgspec
 
 from core.errors import ConversionNotOpen
 from core.networks import Dedupe
+from core.offers import Terms
 from core.providers.affiliate.report import Report, Status
 
 State = Literal["pending", "approved", "settled", "rejected", "reversed"]
-Parked = Literal["awaiting_click", "currency_unknown", "unattributed"]
+Parked = Literal["awaiting_click", "currency_unknown", "amount_implausible", "unattributed"]
 Review = Literal["held", "released", "rejected"]
-#: How we know whose conversion it is: `none` means that we do not, '' that nobody looked yet.
-Attribution = Literal["", "click", "none"]
+#: How we know whose conversion it is: by the click id, the member or the coupon that came with it;
+#: `none` means that we do not, '' that nobody looked yet.
+Attribution = Literal["", "click", "member", "coupon", "none"]
 
 Word = Literal[
     "accepted",
@@ -42,17 +44,38 @@ Word = Literal[
     "amount_implausible",
     "held_for_review",
     "malformed",
+    "failed",
     "disabled",
+    "test",
 ]
 
 RANKS: Final[Mapping[str, int]] = {"pending": 0, "approved": 1, "settled": 2}
 FINAL: Final = frozenset({"rejected", "reversed"})
+#: Found by what came with a report instead of a click id.
+GUESSED: Final = frozenset({"member", "coupon"})
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+#: More than anybody pays for a purchase, in minor units of any currency.
+AMOUNT_MAX: Final = 10**15
+
+
+class Hints(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What says whose a conversion is where no click id of ours does: the id of a member, what the
+    network calls an offer and a merchant, and the coupon that was used.
+    """
+
+    member: str = ""
+    offer: str = ""
+    merchant: str = ""
+    coupon: str = ""
+
+
+NO_HINTS: Final = Hints()
 
 
 class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     """A conversion as it is stored; amounts are minor units. `commission_minor` is what reports
-    say, `corrected_minor` what corrections and additions make of it.
+    say, `corrected_minor` what corrections and additions make of it. `terms` and `rates`, those by
+    `USD/INR`, are those under which it was first booked.
     """
 
     id: str
@@ -81,6 +104,9 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     member_id: str | None = None
     attribution: Attribution = ""
     reasons: list[str] = []
+    hints: Hints = NO_HINTS
+    terms: Terms | None = None
+    rates: dict[str, str] = {}
     booked_currency: str | None = None
     booked_commission_minor: int = 0
     booked_cashback_minor: int = 0
@@ -166,12 +192,15 @@ def take(before: Conversion, report: Report, dedupe: Dedupe, now: dt.datetime) -
     if report.status == "unknown":
         return "status_unknown"
     is_new = before.version == 0
+    if _is_mixed(before, report, dedupe):
+        return "amount_implausible"
     if report.correction_id:
         return _added(before, report, f"c:{report.correction_id}", now)
     if dedupe == "increment":
         return _added(before, report, f"i:{said(report)}", now)
     if is_stale(before, report):
-        return "stale"
+        named = _identified(before, report)
+        return "stale" if named == before else named.replace(updated_at=now)
     if dedupe in ("reject", "new_each") and not is_new and not _is_only_corrected(before):
         return "duplicate"
     state = reached(before.state, report.status)
@@ -205,6 +234,16 @@ def reopened(before: Conversion, now: dt.datetime) -> Conversion:
     if before.state not in FINAL:
         raise ConversionNotOpen
     return before.replace(state="pending", reversed_at=None, updated_at=now)
+
+
+def renewed(before: Conversion, now: dt.datetime) -> Conversion:
+    """An operator has an open conversion looked at anew: what is nobody's is attributed once more,
+    and offer, network and rates count as they are now; ConversionNotOpen for others.
+    """
+    if before.state in FINAL:
+        raise ConversionNotOpen
+    attribution: Attribution = "" if before.attribution == "none" else before.attribution
+    return before.replace(attribution=attribution, terms=None, rates={}, updated_at=now)
 
 
 def refused(before: Conversion, now: dt.datetime) -> Conversion:
@@ -252,12 +291,14 @@ def _added(before: Conversion, report: Report, name: str, now: dt.datetime) -> C
     """A correction, or one of several reports whose amounts are added; each counts once."""
     if name in before.counted:
         return "duplicate"
-    amount = report.commission_minor or 0
+    corrected = before.corrected_minor + (report.commission_minor or 0)
+    if abs(corrected) > AMOUNT_MAX:
+        return "amount_implausible"
     state = before.state if report.correction_id else reached(before.state, report.status)
     after = before if report.correction_id else _moved(before, report, state, now)
     return _closed(
         after.replace(
-            corrected_minor=before.corrected_minor + amount,
+            corrected_minor=corrected,
             counted=[*before.counted, name],
             currency=before.currency or report.currency,
             updated_at=now,
@@ -266,18 +307,52 @@ def _added(before: Conversion, report: Report, name: str, now: dt.datetime) -> C
 
 
 def _moved(before: Conversion, report: Report, state: State, now: dt.datetime) -> Conversion:
-    has_click = report.click_id is not None and before.click_id is None
-    return before.replace(
+    # A currency without an amount is not that of the amount that is known.
+    is_said = report.commission_minor is not None or before.currency is None
+    return _identified(before, report).replace(
         state=state,
         status_word=report.status_word or before.status_word,
         order_id=report.order_id or before.order_id,
-        currency=report.currency or before.currency,
+        currency=(report.currency if is_said else None) or before.currency,
         event_at=_later(before.event_at, report.event_at_ms),
         reported_at=_later(before.reported_at, report.updated_at_ms),
-        click_id=before.click_id or report.click_id,
-        attribution="" if has_click else before.attribution,
         updated_at=now,
     )
+
+
+def _identified(before: Conversion, report: Report) -> Conversion:
+    """With the click id and the hints that the report adds to what is known; whose it is has to be
+    found out then. A click id goes before all else.
+    """
+    has_click = report.click_id is not None and (
+        before.click_id is None or before.attribution in GUESSED
+    )
+    known = before.hints
+    hints = Hints(
+        member=known.member or report.member or "",
+        offer=known.offer or report.offer or "",
+        merchant=known.merchant or report.merchant or "",
+        coupon=known.coupon or report.coupon or "",
+    )
+    has_hint = hints != known and before.click_id is None and before.attribution == "none"
+    return before.replace(
+        click_id=report.click_id if has_click else before.click_id,
+        hints=hints,
+        attribution="" if has_click or has_hint else before.attribution,
+    )
+
+
+def _is_mixed(before: Conversion, report: Report, dedupe: Dedupe) -> bool:
+    """Whether amounts of two currencies would be added up, or compared."""
+    is_kept = dedupe == "keep_max"
+    if is_kept and _differ(report.sale_currency, before.sale_currency):
+        return True
+    is_added = bool(report.correction_id or before.corrected_minor) or dedupe == "increment"
+    return (is_kept or is_added) and _differ(report.currency, before.currency)
+
+
+def _differ(new: str | None, old: str | None) -> bool:
+    return new is not None and old is not None and new != old
 
 
 def _closed(found: Conversion) -> Conversion:

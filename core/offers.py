@@ -105,6 +105,13 @@ class OfferConfig(OfferFields, frozen=True, kw_only=True, forbid_unknown_fields=
     click_to_conversion_max_s: Seconds | None = None
 
 
+class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a member gets of a commission: nothing without `cashback`."""
+
+    cashback: Cashback | None = None
+    member_cap: MemberCap | None = None
+
+
 class Used(msgspec.Struct, frozen=True):
     """What a member has had of an offer in the present period of its cap."""
 
@@ -182,7 +189,7 @@ def next_state(present: State | None, wanted: State | None) -> State:
 
 
 def share(
-    config: OfferConfig, commission: Money, sale: Money | None = None, used: Used = NOTHING
+    config: OfferConfig | Terms, commission: Money, sale: Money | None = None, used: Used = NOTHING
 ) -> Share:
     """Divide a commission: the cashback is rounded down to the minor unit and cut by the cap, the
     rest is margin. Of a sale that is not known, there is no share.

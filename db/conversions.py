@@ -13,120 +13,90 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from core import attribution, cashback, clickid, conversions, rates
-from core.attribution import Click
-from core.conversions import Conversion, Item, Key, State, Verdict, Word
+from core import cashback, clickid, conversions, rates
+from core.conversions import Conversion, Hints, Item, Key, State, Verdict, Word
 from core.errors import ConversionNotFound, ForgedClickId
 from core.keyring import KeyRing
-from db import bookings, exchange_rates, fraud, member_caps, offers, programs
+from core.offers import Terms
+from db import attributions, bookings, exchange_rates, fraud, member_caps, offers, programs
 from db.bookings import Act, Pair
 from db.networks import Network
 from db.pg import Db
 
-OF_KEYS: Final = """
-SELECT id, program_id, network_id, txn_id, event, version, state, parked, review, status_word,
-       order_id, sale_minor, sale_currency, commission_minor, corrected_minor, counted, currency,
-       event_at, reported_at, click_id, link_id, offer_id, merchant_id, member_id, attribution,
-       reasons,
-       booked_currency, booked_commission_minor, booked_cashback_minor, rate, next_try_at,
-       first_seen_at, updated_at, approved_at, settled_at, reversed_at
-  FROM conversion
+# A row has the fields of a conversion. What makes it this one does not change.
+_names: Final = Conversion.__struct_fields__
+_kept: Final = {"id", "program_id", "network_id", "txn_id", "event", "first_seen_at"}
+_columns: Final = ", ".join(_names)
+_rows: Final = f"SELECT {_columns} FROM conversion"  # noqa: S608 - the names are a class's
+#: What is said of what cannot be booked.
+_unvalued: Final[Mapping[str, Word]] = {
+    "currency_unknown": "currency_unknown",
+    "amount_implausible": "amount_implausible",
+}
+_kinds: Final[dict[str, Any]] = {"hints": Hints, "terms": Terms, "rates": dict[str, str]}
+
+OF_KEYS: Final = (
+    _rows
+    + """
   JOIN unnest($3::text[], $4::text[]) AS wanted (txn_id, event) USING (txn_id, event)
  WHERE program_id = $1 AND network_id = $2
  ORDER BY id FOR UPDATE OF conversion
 """
-LOCK: Final = """
-SELECT id, program_id, network_id, txn_id, event, version, state, parked, review, status_word,
-       order_id, sale_minor, sale_currency, commission_minor, corrected_minor, counted, currency,
-       event_at, reported_at, click_id, link_id, offer_id, merchant_id, member_id, attribution,
-       reasons,
-       booked_currency, booked_commission_minor, booked_cashback_minor, rate, next_try_at,
-       first_seen_at, updated_at, approved_at, settled_at, reversed_at
-  FROM conversion WHERE program_id = $1 AND id = $2
-   FOR UPDATE
-"""
-SELECT: Final = """
-SELECT id, program_id, network_id, txn_id, event, version, state, parked, review, status_word,
-       order_id, sale_minor, sale_currency, commission_minor, corrected_minor, counted, currency,
-       event_at, reported_at, click_id, link_id, offer_id, merchant_id, member_id, attribution,
-       reasons,
-       booked_currency, booked_commission_minor, booked_cashback_minor, rate, next_try_at,
-       first_seen_at, updated_at, approved_at, settled_at, reversed_at
-  FROM conversion WHERE program_id = $1 AND id = $2 AND ($3::text IS NULL OR member_id = $3)
-"""
-PAGE: Final = """
-SELECT id, program_id, network_id, txn_id, event, version, state, parked, review, status_word,
-       order_id, sale_minor, sale_currency, commission_minor, corrected_minor, counted, currency,
-       event_at, reported_at, click_id, link_id, offer_id, merchant_id, member_id, attribution,
-       reasons,
-       booked_currency, booked_commission_minor, booked_cashback_minor, rate, next_try_at,
-       first_seen_at, updated_at, approved_at, settled_at, reversed_at
-  FROM conversion
+)
+LOCK: Final = _rows + " WHERE program_id = $1 AND id = $2 FOR UPDATE"
+SELECT: Final = (
+    _rows + " WHERE program_id = $1 AND id = $2 AND ($3::text IS NULL OR member_id = $3)"
+)
+PAGE: Final = (
+    _rows
+    + """
  WHERE program_id = $1 AND ($2 = '' OR id < $2)
    AND ($4::text IS NULL OR member_id = $4) AND ($5::text IS NULL OR state = $5)
    AND ($6::text IS NULL OR network_id = $6) AND ($7::text IS NULL OR click_id = $7)
    AND ($8::text IS NULL OR parked = $8)
  ORDER BY id DESC LIMIT $3
 """
-TO_TRY: Final = """
-SELECT id, program_id, network_id, txn_id, event, version, state, parked, review, status_word,
-       order_id, sale_minor, sale_currency, commission_minor, corrected_minor, counted, currency,
-       event_at, reported_at, click_id, link_id, offer_id, merchant_id, member_id, attribution,
-       reasons,
-       booked_currency, booked_commission_minor, booked_cashback_minor, rate, next_try_at,
-       first_seen_at, updated_at, approved_at, settled_at, reversed_at
-  FROM conversion WHERE program_id = $1 AND network_id = $2 AND next_try_at <= $3
+)
+TO_TRY: Final = (
+    _rows
+    + """
+ WHERE program_id = $1 AND network_id = $2 AND next_try_at <= $3
+   AND ($5::text IS NULL OR id = $5)
  ORDER BY id LIMIT $4 FOR UPDATE
 """
+)
 # A task knows the id alone, which it was given with the money.
 TO_TELL: Final = """
 SELECT program_id FROM conversion
  WHERE id = $1 AND state IN ('approved', 'settled') AND booked_cashback_minor > 0
    AND review IS DISTINCT FROM 'held'
 """
+# Network by network along the index: one whose conversions fail keeps no other waiting.
 WAITING: Final = """
-SELECT DISTINCT program_id, network_id
-  FROM (SELECT program_id, network_id FROM conversion WHERE next_try_at <= $1
-         ORDER BY next_try_at LIMIT $2) AS first
+WITH RECURSIVE waiting AS (
+    (SELECT program_id, network_id, next_try_at FROM conversion WHERE next_try_at IS NOT NULL
+      ORDER BY network_id, next_try_at LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM waiting CROSS JOIN LATERAL (
+        SELECT program_id, network_id, next_try_at FROM conversion
+         WHERE next_try_at IS NOT NULL AND network_id > waiting.network_id
+         ORDER BY network_id, next_try_at LIMIT 1) AS next
+)
+SELECT program_id, network_id FROM waiting WHERE next_try_at <= $1 ORDER BY next_try_at LIMIT $2
 """
-STORE: Final = """
-INSERT INTO conversion
-       (id, program_id, network_id, txn_id, event, version, state, parked, review, status_word,
-       order_id, sale_minor, sale_currency, commission_minor, corrected_minor, counted, currency,
-       event_at, reported_at, click_id, link_id, offer_id, merchant_id, member_id, attribution,
-       reasons,
-       booked_currency, booked_commission_minor, booked_cashback_minor, rate, next_try_at,
-       first_seen_at, updated_at, approved_at, settled_at, reversed_at)
-SELECT id, program_id, network_id, txn_id, event, version, state, parked, review, status_word,
-       order_id, sale_minor, sale_currency, commission_minor, corrected_minor, counted, currency,
-       event_at, reported_at, click_id, link_id, offer_id, merchant_id, member_id, attribution,
-       reasons,
-       booked_currency, booked_commission_minor, booked_cashback_minor, rate, next_try_at,
-       first_seen_at, updated_at, approved_at, settled_at, reversed_at
-  FROM jsonb_populate_recordset(NULL::conversion, $1::jsonb)
-    ON CONFLICT (id) DO UPDATE
-   SET version = excluded.version, state = excluded.state, parked = excluded.parked,
-       review = excluded.review, status_word = excluded.status_word, order_id = excluded.order_id,
-       sale_minor = excluded.sale_minor, sale_currency = excluded.sale_currency,
-       commission_minor = excluded.commission_minor, corrected_minor = excluded.corrected_minor,
-       counted = excluded.counted, currency = excluded.currency, event_at = excluded.event_at,
-       reported_at = excluded.reported_at, click_id = excluded.click_id,
-       link_id = excluded.link_id, offer_id = excluded.offer_id, merchant_id = excluded.merchant_id,
-       member_id = excluded.member_id, attribution = excluded.attribution,
-       reasons = excluded.reasons, booked_currency = excluded.booked_currency,
-       booked_commission_minor = excluded.booked_commission_minor,
-       booked_cashback_minor = excluded.booked_cashback_minor, rate = excluded.rate,
-       next_try_at = excluded.next_try_at, updated_at = excluded.updated_at,
-       approved_at = excluded.approved_at, settled_at = excluded.settled_at,
-       reversed_at = excluded.reversed_at
+_changes: Final = ", ".join(f"{one} = excluded.{one}" for one in _names if one not in _kept)
+STORE: Final = f"""
+INSERT INTO conversion ({_columns})
+SELECT {_columns} FROM jsonb_populate_recordset(NULL::conversion, $1::jsonb)
+    ON CONFLICT (id) DO UPDATE SET {_changes}
  WHERE conversion.program_id = excluded.program_id
+"""  # noqa: S608 - the names are a class's
+DUE: Final = """
+SELECT id FROM conversion
+ WHERE program_id = $1 AND network_id = $2 AND next_try_at <= $3 ORDER BY id LIMIT $4
 """
-CLICKS: Final = """
-SELECT click_id, c.link_id, l.config ->> 'offer_id' AS offer_id,
-       l.config ->> 'merchant_id' AS merchant_id, c.member_id
-  FROM unnest($2::date[], $3::text[]) AS wanted (day, click_id) JOIN click c USING (day, click_id)
-  LEFT JOIN link l ON l.id = c.link_id AND l.program_id = c.program_id
- WHERE c.program_id = $1
+PUT_OFF: Final = """
+UPDATE conversion SET next_try_at = $3 WHERE program_id = $1 AND id = $2 AND next_try_at IS NOT NULL
 """
 
 
@@ -145,6 +115,7 @@ async def apply(
 ) -> list[Verdict]:
     """Take reports of a locked network, in their order, with their money; what became of each."""
     dedupe, verdicts = network.rules.dedupe, []
+    items = await attributions.named(db, network.program_id, items)
     keys = [conversions.key(one.report, dedupe, one.source) for one in items]
     folded = _Folded(await known(db, network, keys))
     for key, item in zip(keys, items, strict=True):
@@ -158,13 +129,25 @@ async def apply(
     ]
 
 
-async def retry(db: Db, ring: KeyRing, network: Network, act: Act, limit: int) -> int:
+async def retry(
+    db: Db, ring: KeyRing, network: Network, act: Act, limit: int, *, only: str | None = None
+) -> int:
     """Try again what waits for its click or a rate; how many conversions that were."""
-    rows = await db.fetch(TO_TRY, network.program_id, network.id, act.at, limit)
+    rows = await db.fetch(TO_TRY, network.program_id, network.id, act.at, limit, only)
     found = [_conversion(row) for row in rows]
     pairs: list[Pair] = [(one, one.replace(next_try_at=None, updated_at=act.at)) for one in found]
     await _settle(db, ring, network, pairs, act)
     return len(found)
+
+
+async def due(db: Db, program_id: str, network_id: str, now: dt.datetime, limit: int) -> list[str]:
+    """Which conversions of a network are to be tried again."""
+    return [row["id"] for row in await db.fetch(DUE, program_id, network_id, now, limit)]
+
+
+async def put_off(db: Db, program_id: str, conversion_id: str, until: dt.datetime) -> None:
+    """Try a conversion no sooner than then, if it is to be tried again."""
+    await db.execute(PUT_OFF, program_id, conversion_id, until)
 
 
 async def change(
@@ -214,18 +197,6 @@ async def page(
     return [_conversion(row) for row in await db.fetch(PAGE, program_id, before, limit, *asked)]
 
 
-async def candidates(
-    db: Db, ring: KeyRing, found: Conversion
-) -> list[tuple[str, dt.datetime, str | None, str | None]]:
-    """The clicks that it may have come from: id, time, link, member."""
-    proof = attribution.proved(found, ring.click)
-    if proof is None:
-        return []
-    click = (await _clicks(db, found.program_id, [proof])).get(proof.text)
-    link_id, member_id = (None, None) if click is None else (click.link_id, click.member_id)
-    return [(proof.text, conversions.moment(proof.ms), link_id, member_id)]
-
-
 class _Folded:
     """Conversions while reports are taken one after the other."""
 
@@ -239,7 +210,8 @@ class _Folded:
         found, report = self._after.get(key), item.report
         if report.click_id is not None:
             click_id = _spelling(report.click_id, network.program_id, ring)
-            if click_id is None and found is None:
+            is_named = report.member or report.offer or report.merchant or report.coupon
+            if click_id is None and found is None and not is_named:
                 return Verdict("bad_mac", None, "the click id is not one of ours")
             report = msgspec.structs.replace(report, click_id=click_id)
         before = found
@@ -277,9 +249,11 @@ async def _settle(
     if not pairs:
         return {}
     words: dict[str, Word] = {}
-    owned = await _owned(db, ring, network, [after for _, after in pairs], act, words)
-    valued = await _valued(db, network, owned)
-    words |= {one.id: "currency_unknown" for one in valued if one.parked == "currency_unknown"}
+    found = [after for _, after in pairs]
+    owned = await attributions.owned(db, ring, network, found, act, words)
+    changed = [(before, after) for (before, _), after in zip(pairs, owned, strict=True)]
+    valued = await _valued(db, network, changed)
+    words |= {one.id: word for one in valued if (word := _unvalued.get(one.parked or ""))}
     done: list[Pair] = [
         (before, after.replace(version=1 if before is None else before.version + 1))
         for (before, _), after in zip(pairs, valued, strict=True)
@@ -293,66 +267,29 @@ async def _settle(
     return words
 
 
-async def _owned(
-    db: Db,
-    ring: KeyRing,
-    network: Network,
-    found: Sequence[Conversion],
-    act: Act,
-    words: dict[str, Word],
-) -> list[Conversion]:
-    proofs = {one.id: attribution.proved(one, ring.click) for one in found if not one.attribution}
-    clicks = await _clicks(db, network.program_id, filter(None, proofs.values()))
-    owned = []
-    for one in found:
-        if one.id in proofs:
-            proof = proofs[one.id]
-            click = None if proof is None else clicks.get(proof.text)
-            made, word = attribution.decide(one, proof, click, network.rules, act.at, act.patience)
-            if word is not None:
-                words[one.id] = word
-            owned.append(made)
-        else:
-            owned.append(one)
-    return owned
-
-
-async def _clicks(db: Db, program_id: str, wanted: Iterable[clickid.ClickId]) -> dict[str, Click]:
-    found = list(wanted)
-    if not found:
-        return {}
-    days = [conversions.moment(one.ms).date() for one in found]
-    rows = await db.fetch(CLICKS, program_id, days, [one.text for one in found])
-    return {
-        row["click_id"]: Click(
-            row["link_id"], row["offer_id"], row["merchant_id"], row["member_id"]
-        )
-        for row in rows
-    }
-
-
-async def _valued(db: Db, network: Network, found: Sequence[Conversion]) -> list[Conversion]:
+async def _valued(db: Db, network: Network, pairs: Sequence[Pair]) -> list[Conversion]:
+    """What was booked under terms of its own stays, or follows them; the rest gets present ones."""
     program = await programs.get(db, network.program_id)
-    named = {code for one in found for code in (one.currency, one.sale_currency) if code}
+    valued = {after.id: after for before, after in pairs if cashback.stays(before, after)}
+    new = [after for _, after in pairs if after.id not in valued]
+    named = {code for one in new for code in (one.currency, one.sale_currency) if code}
     sources = sorted(named - {program.currency})
     known = await exchange_rates.to(db, program.id, program.currency, sources) if sources else []
     table = rates.Table(known)
-    names = sorted({one.offer_id for one in found if one.offer_id is not None})
-    given = {one.id: one.config for one in await offers.get_many(db, program.id, names)}
-    caps = {
-        one.id: offer.member_cap
-        for one in found
-        if (offer := given.get(one.offer_id or "")) is not None and offer.member_cap is not None
+    given = await offers.configs(db, program.id, (one.offer_id for one in new))
+    terms = {
+        one.id: one.terms or cashback.promised(network.rules, given.get(one.offer_id or ""))
+        for one in new
     }
-    had = await member_caps.read(db, program.id, found, caps, program.time_zone)
-    valued: dict[str, Conversion] = {}
+    caps = {name: one.member_cap for name, one in terms.items() if one.member_cap is not None}
+    had = await member_caps.read(db, program.id, new, caps, program.time_zone)
     # Of one member's conversions the earlier ones count towards a cap.
-    for one in sorted(found, key=lambda one: one.id):
+    for one in sorted(new, key=lambda one: one.id):
         offer, used = given.get(one.offer_id or ""), had.used(one)
         made = cashback.valued(one, network.rules, program.currency, table, offer, used)
         had.add(made)
         valued[one.id] = made
-    return [valued[one.id] for one in found]
+    return [valued[after.id] for _, after in pairs]
 
 
 def _spelling(text: str, program_id: str, ring: KeyRing) -> str | None:
@@ -367,4 +304,7 @@ def _conversion(row: asyncpg.Record | None) -> Conversion:
     if row is None:
         raise ConversionNotFound
     values: dict[str, Any] = dict(row)
+    for name, kind in _kinds.items():
+        if values[name] is not None:
+            values[name] = msgspec.json.decode(values[name], type=kind)
     return Conversion(**values)

@@ -26,10 +26,16 @@ SELECT source, target, valid_from, rate FROM exchange_rate
    AND ($3::text IS NULL OR target = $3)
  ORDER BY source, target, valid_from DESC LIMIT $4
 """
-# Conversions that wait for a rate are tried again.
+# Conversions that wait for a rate are tried again. In the order in which reports lock them.
 WAKE: Final = """
-UPDATE conversion SET next_try_at = now()
- WHERE program_id = $1 AND parked = 'currency_unknown' AND currency = ANY($2::text[])
+WITH woken AS (
+    SELECT id FROM conversion
+     WHERE program_id = $1 AND parked IN ('currency_unknown', 'amount_implausible')
+       AND (currency = ANY($2::text[]) OR sale_currency = ANY($2::text[]))
+     ORDER BY id FOR UPDATE
+)
+UPDATE conversion SET next_try_at = now() FROM woken
+ WHERE conversion.program_id = $1 AND conversion.id = woken.id
 """
 
 

@@ -39,6 +39,12 @@ async def process(
     return verdicts
 
 
+async def fail(db: Db, program_id: str, postback_id: str, act: Act) -> None:
+    """Note that a call cannot be taken, through a fault of ours; a replay tries it again."""
+    verdict = Verdict("failed", None, "it could not be taken; replay it once that is mended")
+    await postbacks.judge(db, program_id, [(postback_id, verdict)], act.at)
+
+
 async def replay(db: Db, ring: KeyRing, program_id: str, postback_id: str, act: Act) -> Verdict:
     """Read a call once more, as the network is set up now; PostbackNotFound."""
     call = await postbacks.get(db, program_id, postback_id)

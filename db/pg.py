@@ -30,6 +30,14 @@ CONNECTION_ERRORS = (
     asyncpg.OperatorInterventionError,
 )
 
+# What PostgreSQL answers when it cannot do the work now; nothing of the transaction remains.
+NOT_NOW = (
+    *CONNECTION_ERRORS,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
 
 def open_pool(settings: Settings) -> Pool:
     """A pool as the app role that connects when it is first used (await it, or `acquire`)."""

@@ -23,10 +23,18 @@ SELECT id, program_id, network_id, received_at, method, query, headers::jsonb, b
        AS new (id, program_id, network_id, received_at, method, query, headers, body, verdict,
                detail)
 """
+# Network by network along the index: one whose calls cannot be read keeps no other waiting.
 WAITING: Final = """
-SELECT DISTINCT program_id, network_id
-  FROM (SELECT program_id, network_id FROM postback WHERE verdict IS NULL ORDER BY id LIMIT $1)
-       AS first
+WITH RECURSIVE waiting AS (
+    (SELECT program_id, network_id, id FROM postback WHERE verdict IS NULL
+      ORDER BY network_id, id LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM waiting CROSS JOIN LATERAL (
+        SELECT program_id, network_id, id FROM postback
+         WHERE verdict IS NULL AND network_id > waiting.network_id
+         ORDER BY network_id, id LIMIT 1) AS next
+)
+SELECT program_id, network_id FROM waiting ORDER BY id LIMIT $1
 """
 UNREAD: Final = """
 SELECT id, received_at, method, query, headers, body FROM postback
@@ -54,10 +62,13 @@ SELECT id, network_id, received_at, method, query, headers, body, verdict, detai
    AND ($4::text IS NULL OR verdict = $4)
  ORDER BY id DESC LIMIT $5
 """
-OF_CONVERSION: Final = """
-SELECT id, network_id, received_at, method, query, headers, body, verdict, detail, conversion_id,
-       processed_at
-  FROM postback WHERE program_id = $1 AND conversion_id = $2 ORDER BY id
+UNREAD_IDS: Final = """
+SELECT id FROM postback WHERE program_id = $1 AND network_id = $2 AND verdict IS NULL
+ ORDER BY id LIMIT $3
+"""
+OF_CONVERSIONS: Final = """
+SELECT id, received_at, verdict, conversion_id FROM postback
+ WHERE program_id = $1 AND conversion_id = ANY($2::text[]) ORDER BY id LIMIT $3
 """
 # By age alone, of all programs.
 DELETE_OLD: Final = "DELETE FROM postback WHERE received_at < $1 AND verdict IS NOT NULL"
@@ -91,13 +102,22 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     processed_at: dt.datetime | None = None
 
 
+class Heard(NamedTuple):
+    """That a network called, and what came of it."""
+
+    id: str
+    received_at: dt.datetime
+    verdict: str | None
+    conversion_id: str | None
+
+
 async def add(db: Db, calls: Sequence[New]) -> None:
     """Store these calls."""
     await db.execute(INSERT, *map(list, zip(*calls, strict=True)))
 
 
 async def waiting(db: Db, limit: int) -> list[tuple[str, str]]:
-    """Program and network of the `limit` oldest calls that nobody has read."""
+    """Program and network of up to `limit` networks with calls that nobody has read."""
     return [(row["program_id"], row["network_id"]) for row in await db.fetch(WAITING, limit)]
 
 
@@ -133,10 +153,18 @@ async def page(
     return [_call(dict(row)) for row in rows]
 
 
-async def of_conversion(db: Db, program_id: str, conversion_id: str) -> list[Call]:
-    """The calls that a conversion is made of, oldest first."""
-    rows = await db.fetch(OF_CONVERSION, program_id, conversion_id)
-    return [_call(dict(row)) for row in rows]
+async def unread_ids(db: Db, program_id: str, network_id: str, limit: int) -> list[str]:
+    """The oldest calls that nobody has read."""
+    rows = await db.fetch(UNREAD_IDS, program_id, network_id, limit)
+    return [row["id"] for row in rows]
+
+
+async def of_conversions(
+    db: Db, program_id: str, conversion_ids: Sequence[str], limit: int
+) -> list[Heard]:
+    """The first calls that conversions are made of, oldest first."""
+    rows = await db.fetch(OF_CONVERSIONS, program_id, list(conversion_ids), limit)
+    return [Heard(*row) for row in rows]
 
 
 async def delete_old(db: Db, before: dt.datetime) -> None:

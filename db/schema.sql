@@ -451,8 +451,11 @@ CREATE TABLE public.conversion (
     approved_at timestamp with time zone,
     settled_at timestamp with time zone,
     reversed_at timestamp with time zone,
+    hints jsonb DEFAULT '{}'::jsonb NOT NULL,
+    terms jsonb,
+    rates jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT conversion_books_part_of_the_commission CHECK (((booked_cashback_minor >= 0) AND (booked_cashback_minor <= booked_commission_minor))),
-    CONSTRAINT conversion_parked_is_known CHECK ((parked = ANY (ARRAY['awaiting_click'::text, 'currency_unknown'::text, 'unattributed'::text]))),
+    CONSTRAINT conversion_parked_is_known CHECK ((parked = ANY (ARRAY['awaiting_click'::text, 'currency_unknown'::text, 'amount_implausible'::text, 'unattributed'::text]))),
     CONSTRAINT conversion_review_is_known CHECK ((review = ANY (ARRAY['held'::text, 'released'::text, 'rejected'::text]))),
     CONSTRAINT conversion_state_is_known CHECK ((state = ANY (ARRAY['pending'::text, 'approved'::text, 'settled'::text, 'rejected'::text, 'reversed'::text])))
 );
@@ -1248,9 +1251,9 @@ CREATE TABLE public.withdrawal (
     CONSTRAINT withdrawal_amount_is_positive CHECK ((amount_minor > 0)),
     CONSTRAINT withdrawal_has_two_approvers CHECK ((first_approved_by <> approved_by)),
     CONSTRAINT withdrawal_is_paid_by_a_provider CHECK (((state <> 'paying'::text) OR (provider IS NOT NULL))),
-    CONSTRAINT withdrawal_is_paid_when_approved CHECK (((approved_by IS NOT NULL) OR (state <> ALL (ARRAY['approved'::text, 'paying'::text, 'paid'::text, 'failed'::text, 'reversed'::text])))),
+    CONSTRAINT withdrawal_is_paid_when_approved CHECK (((approved_by IS NOT NULL) OR (state <> ALL (ARRAY['approved'::text, 'paying'::text, 'unclear'::text, 'paid'::text, 'failed'::text, 'reversed'::text])))),
     CONSTRAINT withdrawal_method_is_known CHECK ((method = ANY (ARRAY['upi'::text, 'bank'::text]))),
-    CONSTRAINT withdrawal_state_is_known CHECK ((state = ANY (ARRAY['requested'::text, 'approved'::text, 'paying'::text, 'paid'::text, 'failed'::text, 'rejected'::text, 'canceled'::text, 'reversed'::text])))
+    CONSTRAINT withdrawal_state_is_known CHECK ((state = ANY (ARRAY['requested'::text, 'approved'::text, 'paying'::text, 'unclear'::text, 'paid'::text, 'failed'::text, 'rejected'::text, 'canceled'::text, 'reversed'::text])))
 );
 
 ALTER TABLE ONLY public.audit_entry ATTACH PARTITION public.audit_entry_default DEFAULT;
@@ -1616,7 +1619,9 @@ CREATE INDEX conversion_by_order ON public.conversion USING btree (program_id, l
 
 CREATE INDEX conversion_by_program ON public.conversion USING btree (program_id, id);
 
-CREATE INDEX conversion_to_try ON public.conversion USING btree (next_try_at) WHERE (next_try_at IS NOT NULL);
+CREATE INDEX conversion_to_try ON public.conversion USING btree (network_id, next_try_at) WHERE (next_try_at IS NOT NULL);
+
+CREATE INDEX conversion_without_rate ON public.conversion USING btree (program_id, id) WHERE (parked = ANY (ARRAY['currency_unknown'::text, 'amount_implausible'::text]));
 
 CREATE INDEX credential_imported ON public.credential USING btree (program_id) WHERE starts_with(password_hash, '$2'::text);
 
@@ -1726,7 +1731,7 @@ CREATE INDEX postback_by_network ON public.postback USING btree (network_id, id)
 
 CREATE INDEX postback_of_conversion ON public.postback USING btree (conversion_id) WHERE (conversion_id IS NOT NULL);
 
-CREATE INDEX postback_unread ON public.postback USING btree (id) WHERE (verdict IS NULL);
+CREATE INDEX postback_unread ON public.postback USING btree (network_id, id) WHERE (verdict IS NULL);
 
 CREATE INDEX push_subscription_by_member ON public.push_subscription USING btree (member_id, id);
 

@@ -19,7 +19,7 @@ SELECT t.id, t.type, t.subject, t.step, t.reason, t.recorded_by, t.recorded_at, 
   JOIN money_account s ON s.id = p.source_id
   JOIN money_account d ON d.id = p.destination_id
  WHERE t.program_id = $1 AND t.subject = ANY($2::text[])
- ORDER BY t.subject, t.step, p.ordinal
+ ORDER BY t.subject, t.step, p.ordinal LIMIT $3
 """
 # Money has no name on it: what was paid after the cashback was there may be that cashback.
 PAYMENTS: Final = """
@@ -29,6 +29,7 @@ SELECT id, state, amount_minor, currency, utr, requested_at, updated_at FROM wit
  ORDER BY id LIMIT $5
 """
 PAYMENTS_MAX: Final = 50
+POSTINGS_MAX: Final = 1_000
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +67,8 @@ async def subject_of(db: Db, program_id: str, transaction_id: str) -> str | None
 
 
 async def postings(db: Db, program_id: str, subjects: Sequence[str]) -> list[Posting]:
-    """All that was posted for these subjects, step by step."""
-    rows = await db.fetch(POSTINGS, program_id, list(subjects))
+    """What was posted for these subjects, step by step."""
+    rows = await db.fetch(POSTINGS, program_id, list(subjects), POSTINGS_MAX)
     return [
         Posting(transaction=row["id"], **{k: v for k, v in row.items() if k != "id"})
         for row in rows

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-import asyncpg
 import msgspec
 
 from core import clickid, errors, ids, keyring
@@ -44,13 +43,6 @@ T = TypeVar("T")
 ACQUIRE_TIMEOUT_S: Final = 5.0
 ANONYMOUS_BODY_MAX: Final = 16_384
 RING_POLL_S: Final = 0.5
-# What PostgreSQL answers when it cannot do the work now; nothing of the transaction remains.
-NOT_NOW: Final = (
-    *pg.CONNECTION_ERRORS,
-    asyncpg.TransactionRollbackError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
 
 
 class App:
@@ -171,7 +163,7 @@ class App:
         try:
             async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
                 yield db
-        except NOT_NOW as error:
+        except pg.NOT_NOW as error:
             self.measures.failures[purpose] += 1
             raise errors.Unavailable("PostgreSQL is away; nothing was changed.") from error
         finally:

@@ -11,10 +11,11 @@ from aiohttp import web
 from msgspec import Meta
 
 from core import conversions, errors
-from core.conversions import Conversion, Parked, State
+from core.conversions import Conversion, Hints, Parked, State
 from core.links import Line
+from core.offers import Terms
+from db import attributions, networks
 from db import conversions as stored
-from db import networks
 from db.conversions import Wanted
 from gateway import auditing, lists
 from gateway.app import Call, read_as
@@ -69,6 +70,7 @@ class ShownConversion(msgspec.Struct, frozen=True, kw_only=True):
     reported_commission_minor: int | None
     reported_currency: str | None
     rate: str | None
+    terms: Terms | None
     version: int
     event_at: dt.datetime | None
     first_seen_at: dt.datetime
@@ -88,12 +90,15 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class ShownAttribution(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose conversion it is, and why. `how` is `none` for nobody's, null while it waits."""
+    """Whose conversion it is, and why. `how` is `none` for nobody's, null while it waits. `hints`
+    came with it in place of a click id.
+    """
 
     conversion: str
     how: str | None
     parked: Parked | None
     winner: Candidate | None
+    hints: Hints
     candidates: list[Candidate]
     reasons: list[str]
 
@@ -133,16 +138,22 @@ async def get(call: Call) -> web.Response:
 async def attribution(call: Call) -> web.Response:
     """Whose it is, and why."""
     async with call.app.connection() as db:
-        found = await stored.get(db, *_named(call), member_id=_own(call))
-        clicks = await stored.candidates(db, call.app.ring, found)
-    candidates = [Candidate(*click) for click in clicks]
-    is_won = found.attribution == "click" and bool(candidates)
+        found = await stored.get(db, *_named(call))
+        network = await networks.get(db, found.program_id, found.network_id)
+        clicks = await attributions.candidates(db, call.app.ring, network, found)
+    candidates = [
+        Candidate(one.click_id, one.clicked_at, one.click.link_id, one.click.member_id)
+        for one in clicks
+    ]
+    is_won = found.attribution not in {"", "none"}
+    won = [one for one in candidates if is_won and one.click_id == found.click_id]
     return problem.reply(
         ShownAttribution(
             conversion=found.id,
             how=found.attribution or None,
             parked=found.parked,
-            winner=candidates[0] if is_won else None,
+            winner=won[0] if won else None,
+            hints=found.hints,
             candidates=candidates,
             reasons=found.reasons,
         )
@@ -152,6 +163,11 @@ async def attribution(call: Call) -> web.Response:
 async def reopen(call: Call) -> web.Response:
     """Open a rejected or reversed conversion again; the network's next report decides."""
     return await _step(call, "reopen", conversions.reopened)
+
+
+async def revalue(call: Call) -> web.Response:
+    """Look at an open conversion anew: whose it is, if it is nobody's, and what it is worth now."""
+    return await _step(call, "revalue", conversions.renewed)
 
 
 async def reject(call: Call) -> web.Response:
@@ -171,9 +187,10 @@ async def _step(
         before = await stored.lock(db, *_named(call))
         after = change(before, who.at)
         done = await stored.change(db, call.app.ring, network, before, after, who)
-        old, new = ({"state": one.state} for one in (before, done))
-        new["reason"] = wanted.reason  # type: ignore[assignment]  # not only states
-        await auditing.record(call, db, f"conversion.{step}", done.id, old, new)
+        old, new = map(_recorded, (before, done))
+        await auditing.record(
+            call, db, f"conversion.{step}", done.id, old, new | {"reason": wanted.reason}
+        )
     return problem.reply(shown(call, done))
 
 
@@ -185,6 +202,7 @@ def shown(call: Call, one: Conversion) -> ShownConversion:
         network=one.network_id,
         state=one.state,
         parked=one.parked,
+        # Whether somebody looks at it is not for its member to know.
         review=one.review if is_operator else None,
         order_id=one.order_id,
         sale_minor=one.sale_minor,
@@ -202,6 +220,7 @@ def shown(call: Call, one: Conversion) -> ShownConversion:
         reported_commission_minor=one.owed_minor if is_operator else None,
         reported_currency=one.currency if is_operator else None,
         rate=one.rate if is_operator else None,
+        terms=one.terms if is_operator else None,
         version=one.version,
         event_at=one.event_at,
         first_seen_at=one.first_seen_at,
@@ -210,6 +229,14 @@ def shown(call: Call, one: Conversion) -> ShownConversion:
         settled_at=one.settled_at,
         reversed_at=one.reversed_at,
     )
+
+
+def _recorded(one: Conversion) -> dict[str, object]:
+    return {
+        "state": one.state,
+        "member": one.member_id,
+        "cashback_minor": one.booked_cashback_minor,
+    }
 
 
 def _named(call: Call) -> tuple[str, str]:
@@ -269,6 +296,18 @@ ROUTES: tuple[Route, ...] = (
         reply=ShownConversion,
         errors=_STEPPED,
         repeats=ONCE,
+    ),
+    Route(
+        method="POST",
+        path=f"{PATH}/revalue",
+        handler=revalue,
+        name="revalue_conversion",
+        summary="Look at a conversion anew, under the terms and rates of now",
+        scope="conversions:write",
+        body=Reason,
+        reply=ShownConversion,
+        errors=_STEPPED,
+        repeats="A repeat finds the same again.",
     ),
     Route(
         method="POST",

@@ -8,8 +8,8 @@ from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 from core import errors, ids
-from db import awards
-from gateway.app import NOT_NOW, Call
+from db import awards, pg
+from gateway.app import Call
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ async def settled(deciding: Awaitable[T]) -> T:
     """The result; Unavailable when PostgreSQL was needed and is away."""
     try:
         return await deciding
-    except NOT_NOW as error:
+    except pg.NOT_NOW as error:
         raise errors.Unavailable("PostgreSQL is away; nothing was changed.") from error
 
 

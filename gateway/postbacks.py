@@ -7,6 +7,7 @@ refused only without the right token, address or signature: networks give up on 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -28,7 +29,11 @@ from gateway.receiving import Account
 from web import problem
 from web.routing import Route
 
+log: Final = logging.getLogger(__name__)
+
 BODY_MAX: Final = 512 << 10
+#: As much of a body is listed; one call is shown whole.
+LISTED_MAX: Final = 2_000
 HEADERS: Final = frozenset({"content-type", "user-agent"})
 SIGNING: Final = ("sign", "sig", "hmac", "digest")
 
@@ -105,7 +110,8 @@ async def list_all(call: Call) -> web.Response:
             limit=search.limit + 1,
             verdict=search.verdict,
         )
-    return problem.reply(lists.page([shown(one) for one in found], search.limit))
+    listed = [shown(one, LISTED_MAX) for one in found]
+    return problem.reply(lists.page(listed, search.limit))
 
 
 async def get(call: Call) -> web.Response:
@@ -154,8 +160,8 @@ def told(postback_id: str, verdict: Verdict) -> Told:
     return Told(postback_id, verdict.word, verdict.detail or None, verdict.conversion_id)
 
 
-def shown(one: postbacks.Call) -> ShownPostback:
-    """A call as it is shown."""
+def shown(one: postbacks.Call, body_max: int = BODY_MAX) -> ShownPostback:
+    """A call as it is shown, with so many bytes of its body."""
     return ShownPostback(
         id=one.id,
         network=one.network_id,
@@ -163,7 +169,7 @@ def shown(one: postbacks.Call) -> ShownPostback:
         method=one.said.method,
         query=one.said.query,
         headers=dict(one.said.headers),
-        body=one.said.body.decode("utf-8", "replace"),
+        body=one.said.body[:body_max].decode("utf-8", "replace"),
         verdict=one.verdict,
         detail=one.detail,
         conversion=one.conversion_id,
@@ -237,12 +243,17 @@ def _wants_json(call: Call) -> bool:
 
 
 async def _told(call: Call, new: New) -> Told:
-    """Read it at once; a worker that was faster has its verdict."""
+    """Read it at once; a worker that was faster has its verdict. What cannot be taken now waits for
+    the workers: it is stored, so the network has nothing to send again.
+    """
     if new.verdict is None:
-        async with call.app.transaction() as db:
-            await intake.process(
-                db, call.app.ring, new.program_id, new.network_id, act(call), only=new.id
-            )
+        try:
+            async with call.app.transaction() as db:
+                await intake.process(
+                    db, call.app.ring, new.program_id, new.network_id, act(call), only=new.id
+                )
+        except Exception:
+            log.exception("a call of %s was not read at once", new.network_id)
     async with call.app.connection() as db:
         found = await postbacks.get(db, new.program_id, new.id)
     return Told(found.id, found.verdict or "received", found.detail, found.conversion_id)

@@ -24,6 +24,7 @@ from web import problem
 from web.routing import Route
 
 CONVERSIONS_MAX: Final = 50
+CALLS_MAX: Final = 200
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -105,7 +106,7 @@ async def _of_click(
     if click is None and not found and not filed:
         raise errors.NotFound
     names = [one.id for one in found]
-    heard = [one for name in names for one in await postbacks.of_conversion(db, program_id, name)]
+    heard = await postbacks.of_conversions(db, program_id, names, CALLS_MAX)
     payments: dict[str, Payment] = {}
     for one in found:
         if one.member_id is not None and one.approved_at is not None:
@@ -117,7 +118,7 @@ async def _of_click(
     return Trace(
         click=click,
         conversions=[shown(call, one) for one in found],
-        postbacks=[Heard(one.id, one.received_at, one.verdict, one.conversion_id) for one in heard],
+        postbacks=[Heard(*one) for one in heard],
         claims=[shown_claims.shown(call, one) for one in filed],
         postings=await traces.postings(db, program_id, subjects),
         withdrawals=list(payments.values()),

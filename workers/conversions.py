@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from core import conversions as conversions_
 from core import money
@@ -26,6 +26,19 @@ log: Final = logging.getLogger("stampgate.conversions")
 IDLE_S: Final = 0.2
 LOOKED_AT: Final = 2_000
 BATCH: Final = 500
+#: How long a network rests that cannot be read, and a conversion that cannot be taken.
+REST_MS: Final = 10_000
+REST: Final = dt.timedelta(hours=1)
+
+
+class Work(NamedTuple):
+    """What is done with a network's calls or conversions: all at once, or if that fails one by one;
+    `set_aside` is for what fails even then.
+    """
+
+    names: Callable[[Db], Awaitable[Sequence[str]]]
+    take: Callable[[Db, str | None], Awaitable[int]]
+    set_aside: Callable[[Db, str], Awaitable[None]]
 
 
 class Conversions:
@@ -46,43 +59,80 @@ class Conversions:
         ring = seal.read_ring(Path(self._settings.keyring_file))
         done = 0
         for program_id, network_id in called:
-            done += await self._one(network_id, now_ms, _reading(ring, program_id, network_id, act))
+            work = _reading(ring, program_id, network_id, act)
+            done += await self._one(ring, program_id, network_id, now_ms, work)
         for program_id, network_id in parked:
-            done += await self._one(network_id, now_ms, _trying(ring, program_id, network_id, act))
+            work = _trying(ring, program_id, network_id, act)
+            done += await self._one(ring, program_id, network_id, now_ms, work)
         return done
 
-    async def _one(self, network_id: str, now_ms: int, work: Work) -> int:
+    async def _one(
+        self, ring: KeyRing, program_id: str, network_id: str, now_ms: int, work: Work
+    ) -> int:
         """One network's fault is not to keep the others waiting, nor to be tried all the time."""
         if now_ms < self._skipped.get(network_id, 0):
             return 0
         async with self._pool.acquire() as db:
             try:
-                async with db.transaction():
-                    return await work(db)
-            except pg.CONNECTION_ERRORS:
+                return await self._take(db, work, None)
+            except pg.NOT_NOW:
+                raise
+            except Exception:
+                log.exception("reports of %s could not be taken at once", network_id)
+            try:
+                networks.made(ring, await networks.get(db, program_id, network_id))
+                return await self._apart(db, network_id, work)
+            except pg.NOT_NOW:
                 raise
             except Exception:
                 log.exception("reports of %s could not be taken", network_id)
-                self._skipped[network_id] = now_ms + 10_000
+                self._skipped[network_id] = now_ms + REST_MS
                 return 0
 
+    async def _apart(self, db: Db, network_id: str, work: Work) -> int:
+        """Each in a transaction of its own, so that the one at fault is found, and set aside."""
+        done = 0
+        for name in await work.names(db):
+            try:
+                done += await self._take(db, work, name)
+            except pg.NOT_NOW:
+                raise
+            except Exception:
+                log.exception("%s of %s could not be taken", name, network_id)
+                await work.set_aside(db, name)
+        return done
 
-Work = Callable[[Db], Awaitable[int]]
+    @staticmethod
+    async def _take(db: Db, work: Work, only: str | None) -> int:
+        async with db.transaction():
+            return await work.take(db, only)
 
 
 def _reading(ring: KeyRing, program_id: str, network_id: str, act: Act) -> Work:
-    async def work(db: Db) -> int:
-        return len(await intake.process(db, ring, program_id, network_id, act))
+    async def names(db: Db) -> Sequence[str]:
+        return await postbacks.unread_ids(db, program_id, network_id, BATCH)
 
-    return work
+    async def take(db: Db, only: str | None) -> int:
+        return len(await intake.process(db, ring, program_id, network_id, act, only=only))
+
+    async def set_aside(db: Db, name: str) -> None:
+        await intake.fail(db, program_id, name, act)
+
+    return Work(names, take, set_aside)
 
 
 def _trying(ring: KeyRing, program_id: str, network_id: str, act: Act) -> Work:
-    async def work(db: Db) -> int:
-        network = await networks.lock(db, program_id, network_id)
-        return await conversions.retry(db, ring, network, act, BATCH)
+    async def names(db: Db) -> Sequence[str]:
+        return await conversions.due(db, program_id, network_id, act.at, BATCH)
 
-    return work
+    async def take(db: Db, only: str | None) -> int:
+        network = await networks.lock(db, program_id, network_id)
+        return await conversions.retry(db, ring, network, act, BATCH, only=only)
+
+    async def set_aside(db: Db, name: str) -> None:
+        await conversions.put_off(db, program_id, name, act.at + REST)
+
+    return Work(names, take, set_aside)
 
 
 def acting(settings: Settings, now_ms: int, by: str) -> Act:

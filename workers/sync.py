@@ -6,33 +6,39 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
 from core import conversions as conversions_
 from core import tasks
 from core.conversions import Item
+from core.errors import BadSetting
 from core.providers.affiliate import table
 from core.providers.affiliate.protocol import (
     AffiliateNetwork,
     AuthRefused,
+    BadCursor,
     CanPull,
     Page,
     PullFailed,
     Throttled,
     Window,
 )
+from core.providers.affiliate.report import Problem, Report
 from core.settings import Settings
 from core.tasks import SyncNetwork
-from db import conversions, networks, outbox
+from db import conversions, networks, outbox, pg
 from db.bookings import Act
 from db.networks import Network
 from db.pg import Db
 from workers import loop
 from workers.broker import Tools
 from workers.conversions import acting
+
+log: Final = logging.getLogger("stampgate.sync")
 
 EVERY: Final = dt.timedelta(minutes=15)
 FIRST: Final = dt.timedelta(days=30)
@@ -42,7 +48,11 @@ WAIT_MAX: Final = dt.timedelta(hours=6)
 WAIT_FIRST_S: Final = 60
 #: Less than an actor may take (`broker.TIME_LIMIT_MS`), with time for one page.
 TURN_S: Final = 25.0
+DUE_MAX: Final = 500
+#: Reports that are taken in one transaction.
 BATCH: Final = 1_000
+#: What is told of a report that failed through a fault of ours.
+FAILED: Final = "it could not be taken"
 
 
 class Lost(Exception):
@@ -52,18 +62,21 @@ class Lost(Exception):
 async def schedule(_settings: Settings, db: Db, now_ms: int) -> None:
     """Have the networks asked whose time has come; `next_sync_at` moves on with the task."""
     now = conversions_.moment(now_ms)
-    for network_id in await networks.due(db, now, list(table.TABLE)):
-        program_id = await networks.find_program(db, network_id)
-        if program_id is None:
+    for program_id, network_id in await networks.due(db, now, list(table.TABLE), DUE_MAX):
+        network = await networks.get(db, program_id, network_id)
+        try:
+            provider = table.make(network.provider, network.config)
+        except BadSetting as error:
+            # One that was good for an earlier version is not to keep the others waiting.
+            await networks.fail(db, network, str(error)[:500], now + WAIT_MAX)
             continue
-        network = await networks.lock(db, program_id, network_id)
-        provider = table.make(network.provider, network.config)
-        if network.next_sync_at <= now and network.credentials and isinstance(provider, CanPull):
-            if network.sync_from is None:
-                start = _start(network, provider, now)
-                await networks.ask(db, network, start, now, now + EVERY)
-            else:
-                await networks.put_off(db, network, now + EVERY)
+        is_asked = network.credentials is not None and isinstance(provider, CanPull)
+        if is_asked and network.sync_from is None:
+            start = _start(network, provider, now)
+            await networks.ask(db, network, start, now, now + EVERY)
+        else:
+            await networks.put_off(db, network, now + EVERY)
+        if is_asked:
             await outbox.add(db, SyncNetwork(network_id))
 
 
@@ -127,38 +140,73 @@ async def _next(pages: AsyncIterator[Page]) -> Page | None:
 
 
 async def _take(tools: Tools, network: Network, cursor: str, page: Page) -> None:
-    """A page in parts, each in a transaction, the last one with the place after the page. Reports
-    that were taken before change nothing.
+    """A page in parts, the last one with the place after the page. Reports that were taken before
+    change nothing; those that cannot be taken are counted, and the others go on.
     """
     act = acting(tools.settings, loop.now_ms(), "network")
     for start in range(0, max(len(page.reports), 1), BATCH):
-        items = [Item(report) for report in page.reports[start : start + BATCH]]
+        part = page.reports[start : start + BATCH]
+        is_last = start + BATCH >= len(page.reports)
+        if await _taken(tools, network, cursor, part, act, page if is_last else None):
+            continue
+        failed = [one for one in part if not await _taken(tools, network, cursor, [one], act, None)]
+        page.problems.extend(Problem(code="malformed", detail=FAILED) for _ in failed)
+        if is_last:
+            async with tools.pool.acquire() as db, db.transaction():
+                await _move_on(db, await _locked(db, network, cursor), page, act)
+
+
+async def _taken(
+    tools: Tools,
+    network: Network,
+    cursor: str,
+    reports: Sequence[Report],
+    act: Act,
+    page: Page | None,
+) -> bool:
+    """Whether these could be taken, in one transaction; with the place after `page`, if given."""
+    try:
         async with tools.pool.acquire() as db, db.transaction():
-            locked = await networks.lock(db, network.program_id, network.id)
-            if (locked.sync_from, locked.sync_to, locked.sync_cursor or "") != (
-                network.sync_from,
-                network.sync_to,
-                cursor,
-            ):
-                raise Lost
+            locked = await _locked(db, network, cursor)
+            items = [Item(report) for report in reports]
             await conversions.apply(db, tools.ring, locked, items, act)
-            if start + BATCH >= len(page.reports):
+            if page is not None:
                 await _move_on(db, locked, page, act)
+    except (Lost, *pg.NOT_NOW):
+        raise
+    except Exception:
+        log.exception("%d reports of %s could not be taken", len(reports), network.id)
+        return False
+    return True
 
 
-async def _move_on(db: Db, network: Network, page: Page, act: Act) -> None:
-    problem = _problem(page)
+async def _locked(db: Db, network: Network, cursor: str) -> Network:
+    locked = await networks.lock(db, network.program_id, network.id)
+    if (locked.sync_from, locked.sync_to, locked.sync_cursor or "") != (
+        network.sync_from,
+        network.sync_to,
+        cursor,
+    ):
+        raise Lost
+    return locked
+
+
+async def _move_on(db: Db, locked: Network, page: Page, act: Act) -> None:
+    """Note the place, and what was wrong in the window; a call that failed is forgotten."""
+    problem = _problem(page) or (None if locked.sync_failures else locked.last_error)
     if page.cursor is None:
-        await networks.finish(db, network, act.at, act.at + EVERY, problem)
+        await networks.finish(db, locked, act.at, act.at + EVERY, problem)
     else:
-        await networks.advance(db, network, page.cursor, problem or network.last_error)
+        await networks.advance(db, locked, page.cursor, problem)
 
 
 def _problem(page: Page) -> str | None:
     if not page.problems:
         return None
     first = page.problems[0]
-    return f"{len(page.problems)} rows could not be read: {first.field} {first.detail}"
+    return f"{len(page.problems)} rows could not be read: {first.field} {first.detail}".replace(
+        "  ", " "
+    )
 
 
 async def _failed(tools: Tools, row_id: int, network: Network, error: PullFailed) -> None:
@@ -171,6 +219,9 @@ async def _failed(tools: Tools, row_id: int, network: Network, error: PullFailed
         wait = dt.timedelta(seconds=error.retry_after_s)
     async with tools.pool.acquire() as db, db.transaction():
         locked = await networks.lock(db, network.program_id, network.id)
+        if isinstance(error, BadCursor) and locked.sync_from and locked.sync_to:
+            # The window is read anew: settings have changed that its parts follow from.
+            await networks.ask(db, locked, locked.sync_from, locked.sync_to, now)
         await networks.fail(db, locked, str(error)[:500], now + wait)
         await outbox.done(db, row_id)
 

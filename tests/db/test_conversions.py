@@ -17,8 +17,8 @@ from core.networks import Rules
 from core.offers import Fixed, MemberCap, OfferConfig
 from core.providers.affiliate.report import Report
 from core.rates import Rate
-from db import conversions as stored
 from db import (
+    attributions,
     exchange_rates,
     intake,
     members,
@@ -29,6 +29,7 @@ from db import (
     pg,
     postbacks,
 )
+from db import conversions as stored
 from db.bookings import Act
 from deploy.local.postgres import DatabaseUrls
 from tests.conftest import RING
@@ -194,7 +195,7 @@ class Killed(Exception):
 
 
 POINTS: Final = [
-    (stored, "_owned"),
+    (attributions, "owned"),
     (stored, "_valued"),
     (money, "lock"),
     (money, "post"),

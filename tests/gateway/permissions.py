@@ -233,6 +233,7 @@ list_conversions | me conversions:read | member staff owner app
 get_conversion | me conversions:read | member staff owner app
 get_attribution | conversions:read | staff owner app
 reopen_conversion | conversions:write | owner app
+revalue_conversion | conversions:write | owner app
 reject_conversion | conversions:write | owner app
 create_fraud_rule | conversions:write | owner app
 list_fraud_rules | conversions:read | staff owner app

@@ -33,6 +33,7 @@ BODIES: Final[dict[str, object]] = {
     "put_fraud_rule": {"name": "Large", "condition": {"kind": "amount", "above_minor": 1}},
     "release_fraud_case": {"reason": "x"},
     "reject_fraud_case": {"reason": "x"},
+    "revalue_conversion": {"reason": "x"},
     "simulate_network": {"txn_id": "x"},
     "complete_withdrawal": {"utr": "123456"},
     "add_claim_evidence": {"text": "x"},

@@ -14,6 +14,10 @@ from core.providers.affiliate.report import Status
 Field: TypeAlias = Literal[
     "txn_id",
     "click_id",
+    "member",
+    "offer",
+    "merchant",
+    "coupon",
     "event",
     "order_id",
     "status",

@@ -35,6 +35,7 @@ POSTBACK: Final = Shape(
             *("sub_id", "p1", "u1", "sid"),
         ),
         "txn_id": ("txid", "tid", "txn_id", "transaction", "order_id", "oid", "action_id"),
+        "coupon": ("coupon", "coupon_code", "voucher_code", "promo_code", "promocode"),
         "event": ("event", "goal", "et"),
         "order_id": ("order_id", "oid"),
         "status": ("status",),

@@ -122,3 +122,7 @@ class BadAnswer(PullFailed):
 
 class AnswerTooLarge(BadAnswer):
     """More than may be read at once; a shorter window has less."""
+
+
+class BadCursor(PullFailed):
+    """The place is none of this window; it has to be read from its start."""

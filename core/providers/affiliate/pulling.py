@@ -12,6 +12,7 @@ from core.providers.affiliate.protocol import (
     DAY_MS,
     AnswerTooLarge,
     BadAnswer,
+    BadCursor,
     Page,
     Terms,
     Window,
@@ -64,7 +65,7 @@ async def walk(
 ) -> AsyncIterator[Page]:
     """The pages of the window, by each of the API's dates in turn; PullFailed.
 
-    ValueError for a cursor that is not of this window.
+    BadCursor for one that is not of this window.
     """
     if window.start_ms >= window.end_ms:
         return
@@ -97,11 +98,14 @@ def _aligned(window: Window, terms: Terms, utc_offset_min: int) -> Window:
 def _begin(cursor: str, terms: Terms, window: Window) -> _Place:
     if not cursor:
         return _part(0, window.start_ms, terms, window)
-    date, start, end, token = cursor.split(".", 3)
-    place = _Place(int(date), int(start), int(end), token)
+    try:
+        date, start, end, token = cursor.split(".", 3)
+        place = _Place(int(date), int(start), int(end), token)
+    except ValueError:
+        raise BadCursor("this is not a cursor of ours") from None
     is_inside = window.start_ms <= place.start_ms < place.end_ms <= window.end_ms
     if not is_inside or place.date not in range(len(terms.dates)):
-        raise ValueError("this is not a cursor of this window")
+        raise BadCursor("this is not a cursor of this window")
     return place
 
 

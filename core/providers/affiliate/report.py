@@ -31,6 +31,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     once for each correction id, and is `reversed` when it takes commission away, be it all or a
     part of it.
 
+    `member`, `offer`, `merchant` and `coupon` help where no click id came: ids of ours that a link
+    took along, or the network's own id of the shop, and the code that was used.
+
     `event` tells apart what one transaction id can stand for: a goal, a line of an order.
     `updated_at_ms` is when the network changed the transaction last.
     """
@@ -39,6 +42,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     event: str = ""
     correction_id: str = ""
     click_id: str | None = None
+    member: str | None = None
+    offer: str | None = None
+    merchant: str | None = None
+    coupon: str | None = None
     status: Status
     status_word: str = ""
     commission_minor: int | None = None

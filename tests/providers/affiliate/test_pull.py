@@ -13,6 +13,7 @@ from core.providers.affiliate import table
 from core.providers.affiliate.protocol import (
     AuthRefused,
     BadAnswer,
+    BadCursor,
     CanPull,
     Page,
     PullFailed,
@@ -89,7 +90,7 @@ async def test_a_pull_goes_on_at_any_cursor(setup: Setup) -> None:
 @pulling
 async def test_a_cursor_of_another_window_is_an_error_of_ours(setup: Setup) -> None:
     for cursor in (f"0.0.{EPOCH_MS}.", f"9.{WINDOW.start_ms}.{WINDOW.end_ms}.", "nonsense"):
-        with pytest.raises(ValueError):
+        with pytest.raises(BadCursor):
             async for _ in setup.pages(cursor=cursor):
                 pass
 
