@@ -12,8 +12,10 @@ from web import metrics
 
 KINDS: Final[dict[type[errors.StampgateError], str]] = {
     errors.TokenInvalid: "forged_token",
+    errors.ApiKeyInvalid: "forged_key",
     errors.InsufficientScope: "missing_scope",
     errors.Forbidden: "foreign_program",
+    errors.AddressNotAllowed: "foreign_network",
     errors.OriginNotAllowed: "foreign_origin",
     errors.IdempotencyKeyReused: "reused_key",
     errors.BodyTooLarge: "oversized_body",
