@@ -72,6 +72,7 @@ StampgateError                     500 internal_error
 │   ├── FraudCaseNotFound          404 fraud_case_not_found
 │   ├── ReclassificationNotFound   404 reclassification_not_found
 │   ├── ClaimNotFound              404 claim_not_found
+│   ├── ReferralCodeNotFound       404 referral_code_not_found
 │   ├── ApiKeyNotFound             404 api_key_not_found
 │   └── GlassNotFound              404 break_glass_not_found
 ├── MethodNotAllowed               405 method_not_allowed
@@ -113,6 +114,11 @@ StampgateError                     500 internal_error
 │   ├── TooManyClaims              409 too_many_claims
 │   ├── OrderClaimed               409 order_claimed
 │   ├── ClickClaimed               409 click_claimed
+│   ├── ReferralsClosed            409 referrals_closed
+│   ├── SelfReferral               409 self_referral
+│   ├── AlreadyReferred            409 already_referred
+│   ├── ReferralLoop               409 referral_loop
+│   ├── ReferralTooLate            409 referral_too_late
 │   ├── SecondApproverNeeded       409 second_approver_needed
 │   └── RequestInFlight            409 request_in_flight
 ├── Gone                           410 gone
@@ -455,6 +461,10 @@ class ClaimNotFound(NotFound, code="claim_not_found"):
     """There is no such claim in this program."""
 
 
+class ReferralCodeNotFound(NotFound, code="referral_code_not_found"):
+    """Nobody in this program has this code."""
+
+
 class ApiKeyNotFound(NotFound, code="api_key_not_found"):
     """There is no such API key in this program."""
 
@@ -629,6 +639,26 @@ class OrderClaimed(Conflict, code="order_claimed"):
 
 class ClickClaimed(Conflict, code="click_claimed"):
     """The member has claimed this click already."""
+
+
+class ReferralsClosed(Conflict, code="referrals_closed"):
+    """Nothing is given for a referral by this code now."""
+
+
+class SelfReferral(Conflict, code="self_referral"):
+    """The code belongs to the member, or to somebody who seems to be the same person."""
+
+
+class AlreadyReferred(Conflict, code="already_referred"):
+    """The member has claimed a code already."""
+
+
+class ReferralLoop(Conflict, code="referral_loop"):
+    """The code belongs to somebody whom the member has brought, directly or through others."""
+
+
+class ReferralTooLate(Conflict, code="referral_too_late"):
+    """A code is claimed soon after joining, and before the first purchase."""
 
 
 class SecondApproverNeeded(Conflict, code="second_approver_needed"):

@@ -55,6 +55,8 @@ Kind = Literal[
     "reclassification",
     "claim",
     "evidence",
+    "referral",
+    "referral_code",
 ]
 
 PREFIXES: Final[dict[Kind, str]] = {
@@ -97,6 +99,8 @@ PREFIXES: Final[dict[Kind, str]] = {
     "reclassification": "rcl",
     "claim": "clm",
     "evidence": "evd",
+    "referral": "ref",
+    "referral_code": "rfc",
 }
 
 ENTROPY_BYTES: Final = 10

@@ -11,6 +11,8 @@ import msgspec
 
 Amount = Annotated[int, msgspec.Meta(gt=0, le=2**53 - 1)]
 Allowance = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+Reward = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+Moment = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 
 
 # Where a browser may be sent after a sign-in: https, this machine (RFC 8252 §7.3), or a scheme of
@@ -51,6 +53,39 @@ class WithdrawalRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provider: Literal["razorpayx", "cashfree-payouts"] | None = None
 
 
+class ReferralRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What members get for bringing others, in minor units of the program's currency.
+
+    A code can be claimed from `starts_at` until `ends_at`, within `claim_days` after joining. What
+    a new member buys within `qualify_days` after joining qualifies once it is approved with at
+    least the minimum. A referrer is rewarded for `cap_count` members and with `cap_minor` at most
+    in `cap_days`, or ever if those are null; `budget_minor` bounds all rewards, ever.
+    """
+
+    is_on: bool = False
+    referrer_minor: Reward = 0
+    referee_minor: Reward = 0
+    minimum_commission_minor: Reward = 0
+    minimum_sale_minor: Reward = 0
+    claim_days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 7
+    qualify_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 90
+    cap_count: Allowance | None = None
+    cap_minor: Allowance | None = None
+    cap_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] | None = 30
+    budget_minor: Reward | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+
+    def __post_init__(self) -> None:
+        if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
+            raise ValueError("`ends_at` must be later than `starts_at`")
+
+    def is_open(self, now: dt.datetime) -> bool:
+        """Whether codes can be claimed then."""
+        has_begun = self.starts_at is None or self.starts_at <= now
+        return self.is_on and has_begun and (self.ends_at is None or now < self.ends_at)
+
+
 class ProgramSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `settings` of a program. Pages of `cors_origins` may call the API from a browser.
     `sign_in_redirects` are where members may be sent, exactly so, after they have signed in with a
@@ -62,6 +97,7 @@ class ProgramSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cors_origins: Origins = []
     sign_in_redirects: Annotated[list[Redirect], msgspec.Meta(max_length=32)] = []
     withdrawals: WithdrawalRules = WithdrawalRules()
+    referrals: ReferralRules = ReferralRules()
 
     def rules(self, unit: str) -> UnitRules:
         """The rules of `points` or `stamps`."""

@@ -70,6 +70,12 @@ class TellCashback(Task, frozen=True):
     version: int
 
 
+class TellReferral(Task, frozen=True):
+    """Tell both members of a referral what they were given for it."""
+
+    referral_id: str
+
+
 class SyncNetwork(Task, frozen=True):
     """Ask an affiliate network what has changed."""
 
@@ -100,6 +106,7 @@ TASKS: Final[dict[type[Task], Route]] = {
     EraseMember: Route(queue="default", actor="erase_member", is_long=True),
     PayWithdrawal: Route(queue="default", actor="pay_withdrawal"),
     TellCashback: Route(queue="notifications", actor="tell_cashback"),
+    TellReferral: Route(queue="notifications", actor="tell_referral"),
     SyncNetwork: Route(queue="default", actor="sync_network"),
     Reclassify: Route(queue="default", actor="reclassify", is_long=True),
 }

@@ -107,6 +107,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         channels=_ANY,
         topic="rewards",
     ),
+    "referral_rewarded": Kind({"amount": "₹50.00"}, _AMOUNT, channels=_ANY, topic="rewards"),
     "export_ready": Kind(
         {"url": "https://example.com/export", "hours": 24},
         frozenset({"url"}),

@@ -8,6 +8,7 @@ balances of a currency sum to zero:
     settled      what networks have paid; below zero by as much
     promotion    what the program gives of its own; below zero by as much
     claims_float what was credited for claims before a network answered; below zero by as much
+    referral     what it gives for members who were brought; below zero by as much
     expected     our part of commissions that are not approved yet
     margin       our part of those that are
     pending      a member's cashback that is not approved yet
@@ -29,6 +30,7 @@ Role = Literal[
     "settled",
     "promotion",
     "claims_float",
+    "referral",
     "expected",
     "margin",
     "pending",

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from core import cashback, conversions, ids, tasks, wallet
 from core.conversions import Conversion
-from db import claims, money, outbox, webhooks
+from core.keyring import KeyRing
+from db import claims, money, outbox, referral_rewards, webhooks
 from db.pg import Db
 
 #: A conversion before and after a change; None before there was one.
@@ -25,7 +26,7 @@ class Act(NamedTuple):
     reason: str | None = None
 
 
-async def move(db: Db, program_id: str, pairs: Sequence[Pair], act: Act) -> set[str]:
+async def move(db: Db, ring: KeyRing, program_id: str, pairs: Sequence[Pair], act: Act) -> set[str]:
     """Move the money of these changes, and take back what was given for claims that they answer;
     the ids of conversions that left a member below zero."""
     answers = await claims.answer(db, program_id, [one for _, one in pairs], act.by, act.at)
@@ -34,13 +35,16 @@ async def move(db: Db, program_id: str, pairs: Sequence[Pair], act: Act) -> set[
         for before, after in pairs
         if (legs := wallet.change(cashback.booked(before), cashback.booked(after)))
     ]
-    if not moved:
+    due = await referral_rewards.due(db, program_id, pairs)
+    if not moved and not due:
         return set()
     named = [(name, wallet.accounts(one.postings)) for name, one in moved]
-    locked = await money.lock(db, program_id, {one for _, some in named for one in some})
+    wanted = {one for _, some in named for one in some} | referral_rewards.accounts(due)
+    locked = await money.lock(db, program_id, wanted)
     were = dict(locked.balances)
     await money.post(db, locked, [one for _, one in moved])
     below = {one for one, had in were.items() if locked.balances[one] < 0 <= had}
+    await referral_rewards.settle(db, ring, locked, due, referral_rewards.Act(act.by, act.at))
     return {
         name
         for name, accounts in named

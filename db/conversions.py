@@ -262,7 +262,7 @@ async def _settle(
     if is_report:
         done, held = await fraud.judge(db, network.program_id, done, act)
         words |= dict.fromkeys(held, "held_for_review")
-    negative = await bookings.move(db, network.program_id, done, act)
+    negative = await bookings.move(db, ring, network.program_id, done, act)
     await bookings.announce(db, done, negative, act)
     return words
 

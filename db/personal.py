@@ -123,7 +123,7 @@ SELECT id, user_agent, address, created_at, last_used_at, expires_at, revoked_at
 """
 ERASE_SESSIONS: Final = "DELETE FROM session WHERE program_id = $1 AND subject_id = $2"
 EXPORT_REGISTRATIONS: Final = """
-SELECT channel, name, member_id AS sealed_for, expires_at FROM registration
+SELECT channel, name, member_id AS sealed_for, referral_code, expires_at FROM registration
  WHERE program_id = $1 AND member_id = $2 ORDER BY expires_at
 """
 ERASE_REGISTRATIONS: Final = "DELETE FROM registration WHERE program_id = $1 AND member_id = $2"
@@ -200,6 +200,18 @@ EXPORT_CONVERSIONS: Final = """
 SELECT id, state, order_id, sale_minor, sale_currency, booked_cashback_minor, booked_currency,
        click_id, offer_id, event_at, first_seen_at, updated_at
   FROM conversion WHERE program_id = $1 AND member_id = $2 ORDER BY id
+"""
+EXPORT_REFERRAL_CODES: Final = """
+SELECT id, code, created_at FROM referral_code
+ WHERE program_id = $1 AND member_id = $2 ORDER BY id
+"""
+ERASE_REFERRAL_CODES: Final = "DELETE FROM referral_code WHERE program_id = $1 AND member_id = $2"
+# Who is on the other side is not the member's to take along.
+EXPORT_REFERRALS: Final = """
+SELECT id, CASE WHEN member_id = $2 THEN 'referee' ELSE 'referrer' END AS side, state, currency,
+       CASE WHEN member_id = $2 THEN referee_minor ELSE referrer_minor END AS reward_minor,
+       claimed_at, qualified_at
+  FROM referral WHERE program_id = $1 AND (member_id = $2 OR referrer_id = $2) ORDER BY id
 """
 
 
@@ -302,6 +314,8 @@ TABLES: Final = (
         ERASE_EVIDENCE,
         sealed={"content": "claim_evidence.content"},
     ),
+    Table("referral_code", EXPORT_REFERRAL_CODES, ERASE_REFERRAL_CODES),
+    Table("referral", EXPORT_REFERRALS, why=PROOF),
     Table("network", why="Its credentials are the program's, and no person's."),
     Table("audit_entry", EXPORT_AUDIT_ENTRIES, why=PROOF + " It goes when its time is over."),
     Table("member_export", EXPORT_EXPORTS, why=PROOF + " The files are deleted."),

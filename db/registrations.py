@@ -13,12 +13,12 @@ from db.pg import Db
 
 INSERT = """
 INSERT INTO registration (hash, program_id, member_id, channel, contact, name, password_hash,
-                          expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))
+                          referral_code, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now() + make_interval(secs => $9))
 """
 # Locked, so that of two confirmations at once one makes the member.
 FIND = """
-SELECT member_id, channel, contact, name, password_hash FROM registration
+SELECT member_id, channel, contact, name, password_hash, referral_code FROM registration
  WHERE hash = $1 AND program_id = $2 AND expires_at > now() FOR UPDATE
 """
 DELETE = """
@@ -36,6 +36,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     contact: Contact
     name: str | None
     password_hash: str
+    referral_code: str | None = None
 
     def __repr__(self) -> str:
         return f"Registration({self.member_id})"
@@ -54,6 +55,7 @@ async def add(
         _seal(ring, "contact", new.member_id, new.contact.address),
         None if new.name is None else _seal(ring, "name", new.member_id, new.name),
         new.password_hash,
+        new.referral_code,
         ttl_s,
     )
 
@@ -70,6 +72,7 @@ async def find(db: Db, ring: KeyRing, program_id: str, token_hash: bytes) -> Reg
         contact=Contact(channel, _unseal(ring, "contact", member_id, row["contact"])),
         name=None if name is None else _unseal(ring, "name", member_id, name),
         password_hash=row["password_hash"],
+        referral_code=row["referral_code"],
     )
 
 

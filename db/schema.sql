@@ -788,7 +788,7 @@ CREATE TABLE public.money_account (
     CONSTRAINT money_account_covers_what_waits CHECK (((balance_minor >= 0) OR (role <> ALL (ARRAY['pending'::text, 'review'::text, 'held'::text, 'paid_out'::text])))),
     CONSTRAINT money_account_member_is_named CHECK (((member_id <> ''::text) = (role = ANY (ARRAY['pending'::text, 'review'::text, 'available'::text, 'held'::text])))),
     CONSTRAINT money_account_network_is_named CHECK (((network_id <> ''::text) = (role = 'receivable'::text))),
-    CONSTRAINT money_account_role_is_known CHECK ((role = ANY (ARRAY['receivable'::text, 'settled'::text, 'promotion'::text, 'claims_float'::text, 'expected'::text, 'margin'::text, 'pending'::text, 'review'::text, 'available'::text, 'held'::text, 'paid_out'::text, 'bad_debt'::text])))
+    CONSTRAINT money_account_role_is_known CHECK ((role = ANY (ARRAY['receivable'::text, 'settled'::text, 'promotion'::text, 'claims_float'::text, 'referral'::text, 'expected'::text, 'margin'::text, 'pending'::text, 'review'::text, 'available'::text, 'held'::text, 'paid_out'::text, 'bad_debt'::text])))
 );
 
 ALTER TABLE public.money_account ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -1117,6 +1117,39 @@ CREATE TABLE public.recovery_code (
     used_at timestamp with time zone
 );
 
+CREATE TABLE public.referral (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    referrer_id text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    state text NOT NULL COLLATE pg_catalog."C",
+    reason text COLLATE pg_catalog."C",
+    currency text NOT NULL COLLATE pg_catalog."C",
+    referrer_minor bigint NOT NULL,
+    referee_minor bigint NOT NULL,
+    minimum_commission_minor bigint NOT NULL,
+    minimum_sale_minor bigint NOT NULL,
+    qualifies_until timestamp with time zone NOT NULL,
+    conversion_id text COLLATE pg_catalog."C",
+    claimed_at timestamp with time zone NOT NULL,
+    qualified_at timestamp with time zone,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT referral_is_between_two CHECK ((member_id <> referrer_id)),
+    CONSTRAINT referral_reason_is_known CHECK ((reason = ANY (ARRAY['closed'::text, 'budget_exhausted'::text, 'referrer_cap'::text, 'referrer_gone'::text, 'member_gone'::text, 'same_person'::text]))),
+    CONSTRAINT referral_refusal_has_a_reason CHECK (((state = 'refused'::text) = (reason IS NOT NULL))),
+    CONSTRAINT referral_rewards_are_not_negative CHECK (((referrer_minor >= 0) AND (referee_minor >= 0))),
+    CONSTRAINT referral_state_is_known CHECK ((state = ANY (ARRAY['claimed'::text, 'qualified'::text, 'rewarded'::text, 'refused'::text, 'reversed'::text])))
+);
+
+CREATE TABLE public.referral_code (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    code text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.registration (
     hash bytea NOT NULL,
     program_id text NOT NULL COLLATE pg_catalog."C",
@@ -1126,6 +1159,7 @@ CREATE TABLE public.registration (
     name bytea,
     password_hash text NOT NULL,
     expires_at timestamp with time zone NOT NULL,
+    referral_code text COLLATE pg_catalog."C",
     CONSTRAINT registration_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'phone'::text])))
 );
 
@@ -1521,6 +1555,21 @@ ALTER TABLE ONLY public.reclassification
 ALTER TABLE ONLY public.recovery_code
     ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (subject_id, code_hash);
 
+ALTER TABLE ONLY public.referral_code
+    ADD CONSTRAINT referral_code_is_one UNIQUE (program_id, code);
+
+ALTER TABLE ONLY public.referral_code
+    ADD CONSTRAINT referral_code_of_member UNIQUE (member_id);
+
+ALTER TABLE ONLY public.referral_code
+    ADD CONSTRAINT referral_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.referral
+    ADD CONSTRAINT referral_of_member UNIQUE (member_id);
+
+ALTER TABLE ONLY public.referral
+    ADD CONSTRAINT referral_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.registration
     ADD CONSTRAINT registration_pkey PRIMARY KEY (hash);
 
@@ -1737,6 +1786,12 @@ CREATE INDEX push_subscription_by_member ON public.push_subscription USING btree
 
 CREATE INDEX reclassification_by_program ON public.reclassification USING btree (program_id, id);
 
+CREATE INDEX referral_by_program ON public.referral USING btree (program_id, id);
+
+CREATE INDEX referral_by_referrer ON public.referral USING btree (referrer_id, id);
+
+CREATE INDEX referral_code_by_program ON public.referral_code USING btree (program_id, id);
+
 CREATE INDEX registration_by_expiry ON public.registration USING btree (expires_at);
 
 CREATE INDEX revocation_by_time ON public.revocation USING btree (revoked_at);
@@ -1903,6 +1958,15 @@ ALTER TABLE ONLY public.reclassification
 
 ALTER TABLE ONLY public.recovery_code
     ADD CONSTRAINT recovery_code_subject_id_fkey FOREIGN KEY (subject_id) REFERENCES public.totp(subject_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.referral_code
+    ADD CONSTRAINT referral_code_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);
+
+ALTER TABLE ONLY public.referral
+    ADD CONSTRAINT referral_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);
+
+ALTER TABLE ONLY public.referral
+    ADD CONSTRAINT referral_referrer_exists FOREIGN KEY (referrer_id) REFERENCES public.member(id);
 
 ALTER TABLE ONLY public.registration
     ADD CONSTRAINT registration_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);

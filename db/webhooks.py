@@ -38,6 +38,9 @@ EventType = Literal[
     "balance.negative",
     "fraud.case_opened",
     "fraud.case_resolved",
+    "referral.qualified",
+    "referral.reversed",
+    "referral.budget_exhausted",
 ]
 EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
 TEST_EVENT: Final = "webhook.test"

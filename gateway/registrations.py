@@ -8,6 +8,7 @@ else's address, and waits for the owner to prove it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 from typing import Annotated, Final
@@ -16,19 +17,21 @@ import msgspec
 from aiohttp import web
 
 from core import codes, contacts, errors, passwords
+from core import referrals as referring
 from core.codes import Code
 from core.contacts import Email, Phone
 from core.names import Name
 from db import codes as stored_codes
 from db import contacts as stored_contacts
-from db import credentials, members, registrations
+from db import credentials, members, referral_codes, registrations
 from db.codes import Aim, Limits
 from db.members import NewMember
 from db.pg import Db
 from db.registrations import Registration
-from gateway import auditing, limits, notices, signin
+from gateway import auditing, limits, notices, referrals, signin
 from gateway import codes as code_routes
 from gateway.app import Call, read_as
+from gateway.referral_codes import Typed
 from gateway.signin import SignIn, Subject
 from web import problem
 from web.routing import Route
@@ -37,12 +40,15 @@ TOKEN_BYTES: Final = 32
 
 
 class Register(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A member to be: a mail address or a phone number, and the password to come."""
+    """A member to be: a mail address or a phone number, the password to come, and the code of the
+    member by whom somebody came. The code is claimed when the sign-up is confirmed, if it can be.
+    """
 
     email: Email | None = None
     phone: Phone | None = None
     password: passwords.Attempt
     name: Name | None = None
+    referral_code: Typed | None = None
 
     def __repr__(self) -> str:
         return "Register(…)"
@@ -79,14 +85,18 @@ async def register(call: Call) -> web.Response:
     app, wanted = call.app, await read_as(call, _register)
     contact, program_id = contacts.one_of(wanted.email, wanted.phone), signin.program_of(call)
     passwords.check(wanted.password, contact.address, wanted.name or "")
+    code = None if wanted.referral_code is None else referring.spelled(wanted.referral_code)
     new = Registration(
         member_id=app.new_id("member"),
         contact=contact,
         name=wanted.name,
         password_hash=await app.hashing.hashed(wanted.password),
+        referral_code=code,
     )
     token = secrets.token_urlsafe(TOKEN_BYTES)
     async with app.transaction() as db:
+        if code is not None:
+            await referral_codes.owner(db, program_id, code)
         await stored_codes.ask(
             db,
             app.ring,
@@ -130,6 +140,13 @@ async def _make(call: Call, db: Db, program_id: str, new: Registration) -> None:
     )
     await credentials.put(db, new.member_id, program_id, new.password_hash)
     await auditing.record(call, db, "member.register", new.member_id, program_id=program_id)
+    if new.referral_code is not None:
+        # Who cannot claim it any more is a member all the same.
+        with contextlib.suppress(*referrals.CLAIMING):
+            referral_id = app.new_id("referral")
+            await referrals.claimed(
+                call, db, program_id, new.member_id, new.referral_code, referral_id
+            )
     await app.points.open_accounts(program_id, [new.member_id])
 
 
@@ -151,6 +168,7 @@ ROUTES: tuple[Route, ...] = (
         repeats="Another code is sent in place of this one, at most so often.",
         errors=(
             *signin.PROGRAM_ERRORS,
+            errors.ReferralCodeNotFound,
             errors.PasswordTooWeak,
             errors.RateLimited,
             errors.OverCapacity,

@@ -16,7 +16,13 @@ from gateway.app import Call
 from web import problem
 from web.routing import Route
 
-SOURCES: Final[tuple[wallet.Role, ...]] = ("receivable", "settled", "promotion", "claims_float")
+SOURCES: Final[tuple[wallet.Role, ...]] = (
+    "receivable",
+    "settled",
+    "promotion",
+    "claims_float",
+    "referral",
+)
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +39,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     settled_minor: int
     promotion_minor: int
     claims_float_minor: int
+    referral_minor: int
     paid_out_minor: int
     expected_minor: int
     margin_minor: int
@@ -82,6 +89,7 @@ def _position(currency: str, totals: dict[str, Total]) -> Position:
         settled_minor=-total("settled"),
         promotion_minor=-total("promotion"),
         claims_float_minor=-total("claims_float"),
+        referral_minor=-total("referral"),
         paid_out_minor=total("paid_out"),
         expected_minor=total("expected"),
         margin_minor=total("margin"),

@@ -66,6 +66,7 @@ REASONS: Final[dict[tuple[str, str], str]] = {
     ("db.reports", "MOVE"): "a provider's report, which names no program",
     ("db.stats", "SETTLED"): "of a link that was read with its program",
     ("db.conversions", "TO_TELL"): "a task's, by the id that a program's own row named",
+    ("db.referrals", "TO_TELL"): "a task's, by the id that a program's own row named",
     ("db.conversions", "WAITING"): "looks which programs have something to try",
     ("db.networks", "DUE"): "looks for the networks of all programs",
     ("db.networks", "PROGRAM_OF"): "tells which program a network's call or task belongs to",

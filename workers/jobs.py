@@ -34,6 +34,7 @@ from workers import (
     payouts,
     privacy,
     reclassify,
+    referrals,
     sync,
     webhooks,
 )
@@ -52,6 +53,7 @@ ACTIONS: Final[Mapping[type[tasks.Task], Action]] = {
     tasks.EraseMember: privacy.erase,
     tasks.PayWithdrawal: payouts.pay,
     tasks.TellCashback: conversions.tell,
+    tasks.TellReferral: referrals.tell,
     tasks.SyncNetwork: sync.sync,
     tasks.Reclassify: reclassify.reclassify,
 }

@@ -140,6 +140,14 @@ Auszahlung überwiesen! UTR: {utr}
 Das Geld steht jetzt auf Ihrem Konto bei {program}; Sie können es auszahlen lassen.
 """,
     ),
+    "referral_rewarded": Texts(
+        subject="{amount} für eine Empfehlung!",
+        text="""\
+{amount} für eine Empfehlung!
+
+Der erste Einkauf ist bestätigt. Das Geld ist jetzt in Ihrem Guthaben bei {program} und kann ausgezahlt werden.
+""",
+    ),
     "withdrawal_reversed": Texts(
         subject="Ihre Auszahlung über {amount} kam zurück",
         text="""\
@@ -200,6 +208,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "cashback_credited": Texts(
         text="{amount} Cashback gutgeschrieben! Das Geld steht jetzt auf Ihrem Konto bei {program}."
+    ),
+    "referral_rewarded": Texts(
+        text="{amount} für eine Empfehlung! Das Geld ist jetzt in Ihrem Guthaben bei {program}."
     ),
     "withdrawal_reversed": Texts(
         text="Die Zahlung von {program} über {amount} kam von Ihrer Bank zurück und ist wieder verfügbar."

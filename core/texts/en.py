@@ -140,6 +140,14 @@ Withdrawal processed! UTR: {utr}
 It is in your balance at {program} now, for you to withdraw.
 """,
     ),
+    "referral_rewarded": Texts(
+        subject="You got {amount} for a referral!",
+        text="""\
+You got {amount} for a referral!
+
+The first purchase was confirmed. The money is in your balance at {program} now, for you to withdraw.
+""",
+    ),
     "withdrawal_reversed": Texts(
         subject="Your withdrawal of {amount} came back",
         text="""\
@@ -200,6 +208,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "cashback_credited": Texts(
         text="{amount} cashback credited! It is in your balance at {program} now."
+    ),
+    "referral_rewarded": Texts(
+        text="You got {amount} for a referral! It is in your balance at {program} now."
     ),
     "withdrawal_reversed": Texts(
         text="The payment of {amount} by {program} came back from your bank, and is available again."

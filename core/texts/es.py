@@ -140,6 +140,14 @@ Motivo: {reason}
 Ya están en su saldo de {program}, y puede retirarlos.
 """,
     ),
+    "referral_rewarded": Texts(
+        subject="¡{amount} por una recomendación!",
+        text="""\
+¡{amount} por una recomendación!
+
+La primera compra está confirmada. El dinero ya está en su saldo de {program}, y puede retirarlo.
+""",
+    ),
     "withdrawal_reversed": Texts(
         subject="Su retirada de {amount} ha vuelto",
         text="""\
@@ -198,6 +206,9 @@ SMS: Final[Mapping[str, Texts]] = {
     "withdrawal_paid": Texts(text="¡Retirada pagada! UTR: {utr}. {program} le ha pagado {amount}."),
     "cashback_credited": Texts(
         text="¡{amount} de cashback abonados! Ya están en su saldo de {program}."
+    ),
+    "referral_rewarded": Texts(
+        text="¡{amount} por una recomendación! Ya está en su saldo de {program}."
     ),
     "withdrawal_reversed": Texts(
         text="Su banco ha devuelto a {program} el pago de {amount}; vuelve a estar disponible."

@@ -140,6 +140,14 @@ Retrait versé ! UTR : {utr}
 Ils sont sur votre solde chez {program}, et vous pouvez les retirer.
 """,
     ),
+    "referral_rewarded": Texts(
+        subject="{amount} pour un parrainage !",
+        text="""\
+{amount} pour un parrainage !
+
+Le premier achat est confirmé. La somme est maintenant sur votre solde chez {program}, et vous pouvez la retirer.
+""",
+    ),
     "withdrawal_reversed": Texts(
         subject="Votre retrait de {amount} est revenu",
         text="""\
@@ -198,6 +206,9 @@ SMS: Final[Mapping[str, Texts]] = {
     "withdrawal_paid": Texts(text="Retrait versé ! UTR : {utr}. {program} vous a versé {amount}."),
     "cashback_credited": Texts(
         text="{amount} de cashback crédités ! Ils sont sur votre solde chez {program}."
+    ),
+    "referral_rewarded": Texts(
+        text="{amount} pour un parrainage ! La somme est maintenant sur votre solde chez {program}."
     ),
     "withdrawal_reversed": Texts(
         text="Votre banque a renvoyé à {program} le versement de {amount} ; il est de nouveau disponible."

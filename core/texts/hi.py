@@ -140,6 +140,14 @@ EMAIL: Final[Mapping[str, Texts]] = {
 यह अब {program} में आपके बैलेंस में है; आप इसे निकाल सकते हैं।
 """,
     ),
+    "referral_rewarded": Texts(
+        subject="रेफ़रल के लिए {amount} मिले!",
+        text="""\
+रेफ़रल के लिए {amount} मिले!
+
+पहली ख़रीद की पुष्टि हो गई है। राशि अब {program} में आपके बैलेंस में है; आप इसे निकाल सकते हैं।
+""",
+    ),
     "withdrawal_reversed": Texts(
         subject="{amount} की निकासी वापस आ गई",
         text="""\
@@ -199,6 +207,7 @@ SMS: Final[Mapping[str, Texts]] = {
         text="निकासी पूरी हुई! UTR: {utr}। {program} ने आपको {amount} का भुगतान किया।"
     ),
     "cashback_credited": Texts(text="{amount} कैशबैक जमा हुआ! यह अब {program} में आपके बैलेंस में है।"),
+    "referral_rewarded": Texts(text="रेफ़रल के लिए {amount} मिले! राशि अब {program} में आपके बैलेंस में है।"),
     "withdrawal_reversed": Texts(
         text="आपके बैंक ने {program} का {amount} का भुगतान लौटा दिया; राशि फिर से उपलब्ध है।"
     ),

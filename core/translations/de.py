@@ -186,4 +186,12 @@ TEXTS: Final[dict[str, str]] = {
     ),
     "order_claimed": "Diese Bestellung ist schon reklamiert.",
     "click_claimed": "Dieser Klick ist schon reklamiert.",
+    "referral_code_not_found": "Diesen Code hat in diesem Programm niemand.",
+    "referrals_closed": "Für eine Empfehlung mit diesem Code gibt es zurzeit nichts.",
+    "self_referral": (
+        "Der Code gehört dem Mitglied selbst oder jemandem, der dieselbe Person zu sein scheint."
+    ),
+    "already_referred": "Das Mitglied hat schon einen Code eingelöst.",
+    "referral_loop": "Der Code gehört jemandem, den das Mitglied selbst geworben hat.",
+    "referral_too_late": "Ein Code wird bald nach dem Beitritt und vor dem ersten Kauf eingelöst.",
 }

@@ -163,4 +163,14 @@ TEXTS: Final[dict[str, str]] = {
     ),
     "order_claimed": "Este pedido ya está reclamado.",
     "click_claimed": "Este clic ya está reclamado.",
+    "referral_code_not_found": "Nadie tiene ese código en este programa.",
+    "referrals_closed": "Ahora no se da nada por una recomendación con este código.",
+    "self_referral": (
+        "El código es del propio miembro, o de alguien que parece ser la misma persona."
+    ),
+    "already_referred": "El miembro ya ha usado un código.",
+    "referral_loop": "El código es de alguien a quien trajo el propio miembro.",
+    "referral_too_late": (
+        "Un código se usa poco después de entrar en el programa, y antes de la primera compra."
+    ),
 }

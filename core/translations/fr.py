@@ -170,4 +170,12 @@ TEXTS: Final[dict[str, str]] = {
     ),
     "order_claimed": "Cette commande est déjà réclamée.",
     "click_claimed": "Ce clic est déjà réclamé.",
+    "referral_code_not_found": "Personne n'a ce code dans ce programme.",
+    "referrals_closed": "Un parrainage avec ce code ne donne droit à rien en ce moment.",
+    "self_referral": (
+        "Le code est celui du membre, ou de quelqu'un qui semble être la même personne."
+    ),
+    "already_referred": "Le membre a déjà utilisé un code.",
+    "referral_loop": "Le code est celui de quelqu'un que le membre a lui-même amené.",
+    "referral_too_late": ("Un code s'utilise peu après l'inscription, et avant le premier achat."),
 }

@@ -52,6 +52,13 @@ verify_totp | me self | member staff owner admin
 remove_totp | me self | member staff owner admin
 renew_recovery_codes | me self | member staff owner admin
 reset_member_totp | security:write | owner app
+create_referral_code | me members:write | member staff owner app
+list_referral_codes | me members:read | member staff owner app
+get_referral_code | - | anyone
+claim_referral | me members:write | member staff owner app
+list_referrals | me members:read | member staff owner app
+get_my_referrals | me | member
+get_member_referrals | members:read | staff owner app
 reset_operator_totp | operators:write | owner admin app
 create_program | platform:admin | admin
 list_programs | platform:admin | admin

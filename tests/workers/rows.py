@@ -39,3 +39,9 @@ EVIDENCE = """
 INSERT INTO claim_evidence (id, program_id, claim_id, member_id, content, added_by, added_at)
 VALUES ('evd_' || $1, $2, 'clm_' || $1, $1, $3, $1, now())
 """
+REFERRAL = """
+INSERT INTO referral (id, program_id, member_id, referrer_id, version, state, currency,
+                      referrer_minor, referee_minor, minimum_commission_minor, minimum_sale_minor,
+                      qualifies_until, claimed_at, updated_at)
+VALUES ('ref_1', $1, $2, $3, 1, 'claimed', 'INR', 7, 5, 0, 0, now(), now(), now())
+"""

@@ -35,6 +35,7 @@ from db import (
     preferences,
     reconcile,
     redis,
+    referral_codes,
     sealing,
 )
 from tests.conftest import RING
@@ -110,6 +111,8 @@ async def member(db: pg.Db) -> str:
         content = sealing.seal(RING, said, claim_evidence.CONTENT, f"evd_{member_id}")
         await db.execute(rows.CLAIM, member_id, PROGRAM)
         await db.execute(rows.EVIDENCE, member_id, PROGRAM, content)
+        await referral_codes.make(db, PROGRAM, member_id, f"rfc_{member_id}", NOW)
+    await db.execute(rows.REFERRAL, PROGRAM, MEMBER, OTHER)
     await db.execute("DELETE FROM outbox")
     return MEMBER
 
@@ -206,6 +209,8 @@ async def test_an_export_has_all_that_is_known_and_nothing_of_others(
     assert said["data"]["kyc"][0]["document"]["number"] == "ABCPE1234F"
     assert said["data"]["payout_method"][0]["details"]["vpa"] == "asha@okbank"
     assert said["data"]["claim_evidence"][0]["content"]["text"] == NAMED[1]
+    [referral] = said["data"]["referral"]
+    assert (referral["side"], referral["reward_minor"]) == ("referee", 5)
     stored = await exports.get(db, PROGRAM, "exp_1")
     assert (stored.state, stored.size_bytes) == ("done", len(text.encode()))
     assert stored.steps_done == stored.steps == len(personal.EXPORTED)
