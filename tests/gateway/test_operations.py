@@ -32,6 +32,12 @@ def test_route_names_are_unique_and_scopes_exist() -> None:
     assert wanted <= {*tokens.SCOPES, *tokens.OWN}
 
 
+def test_only_health_and_what_others_report_is_never_limited() -> None:
+    free = {route.path.split("/")[1] for route in routes.ROUTES if not route.is_limited}
+    assert free == {"health", "api", "webhooks", "postback"}
+    assert all(route.scope is None for route in routes.ROUTES if not route.is_limited)
+
+
 @pytest.mark.parametrize("route", routes.ROUTES, ids=lambda route: str(route.name))
 def test_every_declared_error_is_one_that_the_api_answers(route: Route) -> None:
     declared = openapi.errors_of(route)

@@ -3,11 +3,14 @@ says why not. The database is asked which tables there are, so a new one cannot 
 
 from __future__ import annotations
 
+import re
+
 import asyncpg
 import pytest
 
 from db import personal, resealing
 from deploy.local.postgres import DatabaseUrls
+from tests import sources
 
 # Columns whose values are, or may be, the id of a member.
 NAMING = {"member_id", "subject_id", "recipient_id", "actor"}
@@ -100,6 +103,18 @@ async def test_every_sealed_column_is_resealed(columns: list[tuple[str, str, str
         if f"UPDATE {name.replace('.', ' SET ', 1)} = item.sealed" not in statements
     }
     assert forgotten == set()
+
+
+async def test_the_document_names_every_sealed_column(
+    columns: list[tuple[str, str, str]],
+) -> None:
+    document = (sources.ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    named, table = set(), ""
+    for cell in re.findall(r"^\| (`\w+\..*?) \|", document, re.MULTILINE):
+        for name in re.findall(r"`(\w*)\.(\w+)`", cell):
+            table = name[0] or table
+            named.add(f"{table}.{name[1]}")
+    assert named == sealed(columns)
 
 
 async def test_every_sealed_column_is_counted_before_a_key_is_retired(
