@@ -8,7 +8,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
-from fractions import Fraction
 from typing import Final, NamedTuple
 
 from core.errors import Malformed
@@ -39,8 +38,10 @@ def parse(text: str) -> Decimal:
 
 def convert(amount_minor: int, rate: Rate) -> int:
     """The amount in minor units of the rate's target, rounded down."""
-    places = exponent(rate.target) - exponent(rate.source)
-    return int(amount_minor * Fraction(rate.rate) * Fraction(10) ** places // 1)
+    numerator, denominator = rate.rate.as_integer_ratio()
+    numerator *= 10 ** exponent(rate.target)
+    denominator *= 10 ** exponent(rate.source)
+    return amount_minor * numerator // denominator
 
 
 class Table:

@@ -26,12 +26,16 @@ CLICKS_MAX: Final = 20
 #: A shop with more offers than this is looked through in part.
 OFFERS_MAX: Final = 50
 
+# Id by id, and in the partitions of those days only.
 CLICKS: Final = """
-SELECT click_id, c.link_id, l.config ->> 'offer_id' AS offer_id,
+SELECT wanted.click_id, c.link_id, l.config ->> 'offer_id' AS offer_id,
        l.config ->> 'merchant_id' AS merchant_id, c.member_id, c.class AS hit_class
-  FROM unnest($2::date[], $3::text[]) AS wanted (day, click_id) JOIN click c USING (day, click_id)
+  FROM unnest($2::date[], $3::text[]) AS wanted (day, click_id)
+ CROSS JOIN LATERAL (
+       SELECT program_id, link_id, member_id, class FROM click
+        WHERE program_id = $1 AND day = wanted.day AND click_id = wanted.click_id
+          AND day BETWEEN $4 AND $5 LIMIT 1) AS c
   LEFT JOIN link l ON l.id = c.link_id AND l.program_id = c.program_id
- WHERE c.program_id = $1
 """
 MEMBERS: Final = """
 SELECT id, external_id FROM member
@@ -167,7 +171,8 @@ async def _clicks(db: Db, program_id: str, wanted: Iterable[ClickId]) -> dict[st
     if not found:
         return {}
     days = [conversions.moment(one.ms).date() for one in found]
-    rows = await db.fetch(CLICKS, program_id, days, [one.text for one in found])
+    names = [one.text for one in found]
+    rows = await db.fetch(CLICKS, program_id, days, names, min(days), max(days))
     return {row["click_id"]: Click(*list(row)[1:]) for row in rows}
 
 

@@ -14,17 +14,21 @@ from core.conversions import Conversion
 from core.offers import NOTHING, MemberCap, Used, period_start
 from db.pg import Db
 
-# Earlier conversions count, and of this batch those that are counted on.
+# Earlier conversions count, and of this batch those that are counted on. By the members' index,
+# whatever the planner makes of the table: while much comes in it takes that for small, and a
+# program's conversions for few.
 USED: Final = """
-SELECT wanted.id, sum(had.booked_cashback_minor)::bigint AS amount_minor, count(*) AS count
+SELECT wanted.id, had.amount_minor, had.count
   FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[])
        AS wanted (id, member_id, offer_id, start_at)
-  JOIN conversion AS had
-    ON had.program_id = $1 AND had.member_id = wanted.member_id AND had.offer_id = wanted.offer_id
-       AND had.id < wanted.id AND had.first_seen_at >= wanted.start_at
- WHERE had.id <> ALL($6::text[]) AND had.state NOT IN ('rejected', 'reversed')
-   AND had.booked_cashback_minor > 0
- GROUP BY wanted.id
+ CROSS JOIN LATERAL (
+       SELECT sum(booked_cashback_minor)::bigint AS amount_minor, count(*) AS count
+         FROM conversion
+        WHERE (program_id = $1) IS TRUE AND member_id = wanted.member_id
+          AND offer_id = wanted.offer_id AND id < wanted.id AND id <> ALL($6::text[])
+          AND first_seen_at >= wanted.start_at AND state NOT IN ('rejected', 'reversed')
+          AND booked_cashback_minor > 0) AS had
+ WHERE had.count > 0
 """
 
 

@@ -22,6 +22,7 @@ _SECRET: Final = frozenset({"token", "sig", "signature", "secret", "api_key", "a
 _json = msgspec.json.Decoder(float_hook=str)
 # What a network leaves of a macro that it could not fill in.
 _MACRO = re.compile(r"\{.*\}|\[.*\]|!!!.*!!!|#.*#", re.DOTALL)
+_MACRO_BEGINS: Final = ("{", "[", "!!!", "#")
 
 
 def received(postback: Postback) -> dict[str, str]:
@@ -54,7 +55,9 @@ def filled(fields: Mapping[str, str]) -> dict[str, str]:
     """The values, without those that are empty or a macro still, by names in lower case."""
     stripped = {name.lower(): value.strip() for name, value in fields.items()}
     return {
-        name: value for name, value in stripped.items() if value and not _MACRO.fullmatch(value)
+        name: value
+        for name, value in stripped.items()
+        if value and not (value.startswith(_MACRO_BEGINS) and _MACRO.fullmatch(value))
     }
 
 
@@ -107,4 +110,7 @@ def _flatten(value: dict[Any, Any], prefix: str, fields: dict[str, str], depth: 
 
 def _storable(text: str) -> str:
     """Cut, and without what PostgreSQL cannot keep: NUL, and bytes that were no UTF-8."""
-    return text[:RAW_TEXT_MAX].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    cut = text[:RAW_TEXT_MAX]
+    if cut.isascii() and "\0" not in cut:
+        return cut
+    return cut.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

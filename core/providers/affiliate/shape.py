@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -42,11 +43,20 @@ class _Texts:
 
     def get(self, field: Field) -> str:
         own = self._own.get(field)
-        names = self._names.get(field, ()) if own is None else (own,)
-        value = next(filter(None, (self._found.get(name.lower()) for name in names)), "")
-        if len(value) > TEXT_MAX or not value.isprintable():
-            raise Unreadable("it is too long, or has characters that do not print", field)
-        return value
+        for name in _lower(self._names.get(field, ()) if own is None else (own,)):
+            value = self._found.get(name)
+            if value is None:
+                continue
+            if len(value) > TEXT_MAX or not value.isprintable():
+                raise Unreadable("it is too long, or has characters that do not print", field)
+            return value
+        return ""
+
+
+# Each row asks for the same names again.
+@lru_cache(maxsize=1_000)
+def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(str.lower, names))
 
 
 def read(
