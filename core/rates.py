@@ -41,7 +41,8 @@ def convert(amount_minor: int, rate: Rate) -> int:
     numerator, denominator = rate.rate.as_integer_ratio()
     numerator *= 10 ** exponent(rate.target)
     denominator *= 10 ** exponent(rate.source)
-    return amount_minor * numerator // denominator
+    converted: int = amount_minor * numerator // denominator
+    return converted
 
 
 class Table:

@@ -64,10 +64,9 @@ class PayWithdrawal(Task, frozen=True):
 
 
 class TellCashback(Task, frozen=True):
-    """Tell a member of the cashback that a version of a conversion made available."""
+    """Tell members of the cashback that these conversions made available."""
 
-    conversion_id: str
-    version: int
+    conversion_ids: list[str]
 
 
 class TellReferral(Task, frozen=True):

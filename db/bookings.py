@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from core import cashback, conversions, ids, tasks, wallet
 from core.conversions import Conversion
 from core.keyring import KeyRing
 from db import claims, money, outbox, referral_rewards, webhooks
 from db.pg import Db
+
+#: How many members one task tells.
+TOLD_AT_ONCE: Final = 100
 
 #: A conversion before and after a change; None before there was one.
 Pair = tuple[Conversion | None, Conversion]
@@ -76,13 +79,10 @@ async def announce(db: Db, pairs: Sequence[Pair], negative: set[str], act: Act) 
     events += [_event(after, "balance.negative", act) for _, after in pairs if after.id in negative]
     if events:
         await webhooks.queue_events(db, events)
-    told = [
-        tasks.TellCashback(after.id, after.version)
-        for before, after in pairs
-        if cashback.became_available(before, after)
-    ]
-    if told:
-        await outbox.add_many(db, told)
+    told = [after.id for before, after in pairs if cashback.became_available(before, after)]
+    parts = [told[start : start + TOLD_AT_ONCE] for start in range(0, len(told), TOLD_AT_ONCE)]
+    if parts:
+        await outbox.add_many(db, map(tasks.TellCashback, parts))
 
 
 def _event(after: Conversion, kind: str, act: Act) -> webhooks.Event:

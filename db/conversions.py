@@ -66,12 +66,17 @@ TO_TRY: Final = (
  ORDER BY id LIMIT $4 FOR UPDATE
 """
 )
-# A task knows the id alone, which it was given with the money.
-TO_TELL: Final = """
-SELECT program_id FROM conversion
- WHERE id = $1 AND state IN ('approved', 'settled') AND booked_cashback_minor > 0
+# A task knows the ids alone, which it was given with the money.
+TO_TELL: Final = (
+    _rows
+    + """
+ WHERE id = ANY($1::text[]) AND state IN ('approved', 'settled') AND booked_cashback_minor > 0
    AND review IS DISTINCT FROM 'held'
+   AND EXISTS (SELECT FROM member_contact AS own
+                WHERE own.member_id = conversion.member_id AND own.verified_at IS NOT NULL)
+ ORDER BY id
 """
+)
 # Network by network along the index: one whose conversions fail keeps no other waiting.
 WAITING: Final = """
 WITH RECURSIVE waiting AS (
@@ -179,10 +184,9 @@ async def get(
     return _conversion(await db.fetchrow(SELECT, program_id, conversion_id, member_id))
 
 
-async def to_tell(db: Db, conversion_id: str) -> Conversion | None:
-    """The conversion, if its member has its cashback."""
-    program_id = await db.fetchval(TO_TELL, conversion_id)
-    return None if program_id is None else await get(db, program_id, conversion_id)
+async def to_tell(db: Db, conversion_ids: Sequence[str]) -> list[Conversion]:
+    """Those of these conversions whose members have their cashback, and can be reached."""
+    return [_conversion(row) for row in await db.fetch(TO_TELL, conversion_ids)]
 
 
 async def lock(db: Db, program_id: str, conversion_id: str) -> Conversion:

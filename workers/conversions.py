@@ -142,17 +142,18 @@ def acting(settings: Settings, now_ms: int, by: str) -> Act:
 
 
 async def tell(tools: Tools, row_id: int, task: TellCashback) -> None:
-    """Tell the member of cashback that was credited, unless it was taken back meanwhile."""
+    """Tell members of cashback that was credited, unless it was taken back meanwhile."""
     async with tools.pool.acquire() as db, db.transaction():
-        found = await conversions.to_tell(db, task.conversion_id)
-        if found is not None and found.member_id is not None and found.booked_currency is not None:
-            amount = Money(found.booked_cashback_minor, found.booked_currency)
+        for one in await conversions.to_tell(db, task.conversion_ids):
+            assert one.member_id is not None
+            assert one.booked_currency is not None
+            amount = Money(one.booked_cashback_minor, one.booked_currency)
             notice = notices.Notice(
-                program_id=found.program_id,
-                member_id=found.member_id,
+                program_id=one.program_id,
+                member_id=one.member_id,
                 template="cashback_credited",
                 variables={"amount": money.text(amount)},
-                dedupe_key=f"{found.id}_credited",
+                dedupe_key=f"{one.id}_credited",
             )
             await notices.tell(db, tools.ring, notice)
         await outbox.done(db, row_id)

@@ -28,7 +28,7 @@ def test_tasks_name_what_to_do_and_carry_no_content() -> None:
     assert fields == {
         *("delivery_id", "slug", "version", "notification_id"),
         *("code_id", "withdrawal_id", "export_id", "erasure_id"),
-        *("conversion_id", "network_id", "referral_id", "reclassification_id"),
+        *("conversion_ids", "network_id", "referral_id", "reclassification_id"),
     }
 
 

@@ -236,24 +236,31 @@ async def test_a_network_that_fails_does_not_keep_others_waiting(
     assert await db.fetchval("SELECT verdict FROM postback WHERE network_id = $1", NETWORK)
 
 
-async def test_a_member_hears_of_cashback(tools: Tools, db: Db, program: None) -> None:
+async def test_members_hear_of_cashback_once(tools: Tools, db: Db, program: None) -> None:
     await add(db, "generic", {})
+    # The last one has no address.
+    people = [MEMBER, "mem_2", "mem_3"]
+    for member_id in people[1:]:
+        await members.add(db, RING, PROGRAM, member_id, members.NewMember())
+    for number, member_id in enumerate(people[:2]):
+        contact = Contact("email", f"asha{number}@example.com")
+        await contacts.put(db, RING, PROGRAM, member_id, contact, is_verified=True)
     await db.execute(
         """
         INSERT INTO conversion (id, program_id, network_id, txn_id, event, version, state,
                status_word, commission_minor, corrected_minor, counted, member_id, attribution,
                reasons, booked_currency, booked_commission_minor, booked_cashback_minor,
                first_seen_at, updated_at)
-        VALUES ('cnv_1', $1, $2, 't', '', 1, 'approved', '', 10000, 0, '{}', $3, 'click', '{}',
-                'INR', 10000, 5000, now(), now())
+        SELECT 'cnv_' || member_id, $1, $2, member_id, '', 1, 'approved', '', 10000, 0, '{}',
+               member_id, 'click', '{}', 'INR', 10000, 5000, now(), now()
+          FROM unnest($3::text[]) AS member_id
         """,
-        *(PROGRAM, NETWORK, MEMBER),
+        *(PROGRAM, NETWORK, people),
     )
-    contact = Contact("email", "asha@example.com")
-    await contacts.put(db, RING, PROGRAM, MEMBER, contact, is_verified=True)
     for _ in range(2):
-        row_id = await outbox.add(db, tasks.TellCashback("cnv_1", 1))
+        row_id = await outbox.add(db, tasks.TellCashback([f"cnv_{one}" for one in people]))
         await jobs.perform(tools, row_id, 0)
-    assert await db.fetchval("SELECT count(*) FROM notification") == 1
+    rows = await db.fetch("SELECT recipient_id FROM notification ORDER BY recipient_id")
+    assert [row["recipient_id"] for row in rows] == people[:2]
     assert await db.fetchval("SELECT count(*) FROM outbox WHERE task = 'tell_cashback'") == 0
     assert any(job.name == "sync_networks" for job in schedule.JOBS)
