@@ -26,6 +26,9 @@ SELECT $3, program_id, id, $4, $5, $6, $7, $8, 'proposed', $9, $10 FROM member
 RETURNING id, program_id, member_id, kind, amount_minor, currency, reason, ticket, state,
           proposed_by, decided_by, created_at, decided_at
 """
+IS_THERE: Final = """
+SELECT true FROM member WHERE program_id = $1 AND id = $2 AND deleted_at IS NULL FOR SHARE
+"""
 SELECT: Final = """
 SELECT id, program_id, member_id, kind, amount_minor, currency, reason, ticket, state, proposed_by,
        decided_by, created_at, decided_at
@@ -94,7 +97,12 @@ async def propose(
 
 async def post(db: Db, before: Adjustment, act: Act) -> Adjustment:
     """Move the money of a locked proposal, in the caller's transaction; AdjustmentNotOpen,
-    BalanceNegative, InsufficientBalance, Conflict."""
+    BalanceNegative, InsufficientBalance, Conflict; MemberNotFound when the member has left since.
+    """
+    named = before.program_id, before.member_id
+    is_given = before.kind == "promotion" and before.amount_minor > 0
+    if is_given and not await db.fetchval(IS_THERE, *named):
+        raise errors.MemberNotFound
     legs = adjustments.legs(
         before.kind, Money(before.member_id, before.amount_minor, before.currency)
     )

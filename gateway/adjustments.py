@@ -225,6 +225,7 @@ ROUTES: tuple[Route, ...] = (
         errors=(
             errors.AdjustmentNotFound,
             errors.AdjustmentNotOpen,
+            errors.MemberNotFound,
             errors.SecondApproverNeeded,
             errors.Forbidden,
             *MOVING,

@@ -5,18 +5,21 @@ stored by the next one, so that many a second cost a few statements.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal, NamedTuple
 
-from core import errors
+from core import errors, ids
 from core.keyring import KeyRing
 from core.providers.affiliate.protocol import AffiliateNetwork
 from db import networks, pg, postbacks
 from db.networks import Network
 from db.postbacks import New
+
+log: Final = logging.getLogger(__name__)
 
 BATCH: Final = 500
 PENDING_MAX: Final = 5_000
@@ -30,10 +33,10 @@ Connect = Callable[[Literal["read", "write"]], AbstractAsyncContextManager[pg.Db
 
 
 class Account(NamedTuple):
-    """A network, and who reads its postbacks."""
+    """A network, and who reads its postbacks: nobody while its settings are not good."""
 
     network: Network
-    provider: AffiliateNetwork
+    provider: AffiliateNetwork | None
 
 
 class Receiving:
@@ -50,6 +53,8 @@ class Receiving:
 
     async def account(self, network_id: str) -> Account | None:
         """The network of this id, as it was a moment ago; None if there is none. Unavailable."""
+        if not ids.is_id(network_id, "network"):
+            return None
         now = time.monotonic()
         found = self._known.get(network_id)
         if found is None or now - found[0] > FRESH_S:
@@ -83,7 +88,12 @@ class Receiving:
             if program_id is None:
                 return None
             network = await networks.get(db, program_id, network_id)
-        return Account(network, networks.made(self._ring(), network))
+        try:
+            return Account(network, networks.made(self._ring(), network))
+        except (errors.BadSetting, errors.BadField):
+            # Its calls are stored all the same: networks do not go on sending them for long.
+            log.exception("calls of %s cannot be read", network_id)
+            return Account(network, None)
 
     async def _store_all(self) -> None:
         try:

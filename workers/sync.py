@@ -15,7 +15,7 @@ from typing import Final
 from core import conversions as conversions_
 from core import tasks
 from core.conversions import Item
-from core.errors import BadSetting
+from core.errors import BadField, BadSetting
 from core.providers.affiliate import table
 from core.providers.affiliate.protocol import (
     AffiliateNetwork,
@@ -90,11 +90,15 @@ async def sync(tools: Tools, row_id: int, task: tasks.SyncNetwork) -> None:
         if network is None or network.sync_from is None or network.state == "disabled":
             await outbox.done(db, row_id)
             return
-    provider = networks.made(tools.ring, network)
     try:
+        provider = networks.made(tools.ring, network)
         is_done = isinstance(provider, CanPull) and await _read_on(tools, network, provider)
     except Lost:
         is_done = True
+    except (BadSetting, BadField):
+        why = "the settings or the credentials of the account cannot be used"
+        await _failed(tools, row_id, network, AuthRefused(why))
+        return
     except PullFailed as error:
         await _failed(tools, row_id, network, error)
         return

@@ -149,3 +149,16 @@ async def test_what_makes_no_sense_changes_nothing(
     refused = await operator.post(PATH, sent, Idempotency_Key="k")
     assert (refused.status, refused.code) == (422, "invalid_request")
     assert (await operator.get(PATH)).body["data"] == []
+
+
+async def test_nothing_is_given_to_a_member_who_has_left(
+    client: Client, staff: Client, app: App, db: Db
+) -> None:
+    await set_rules(client, staff, two_approvals_above_minor=10 * RUPEES)
+    asha, one, other = await cash.person(client, app), *(cash.operator(client, n) for n in (1, 2))
+    proposed = await adjust(one, asha, 50 * RUPEES)
+    assert proposed.body["state"] == "proposed"
+    await db.execute("UPDATE member SET deleted_at = now() WHERE id = $1", asha.id)
+    refused = await other.post(f"{PATH}/{proposed.body['id']}/approve", {})
+    assert (refused.status, refused.code) == (404, "member_not_found")
+    assert (await one.post(f"{PATH}/{proposed.body['id']}/drop", {})).status == 200

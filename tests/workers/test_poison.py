@@ -152,3 +152,13 @@ async def test_a_network_whose_settings_are_not_good_keeps_no_other_from_being_a
     assert bad.last_error is not None
     assert bad.next_sync_at > NOW
     assert any(job.name == "sync_networks" for job in schedule.JOBS)
+
+
+async def test_an_account_that_cannot_be_used_says_so(
+    tools: Tools, db: Db, asked: server.Network
+) -> None:
+    await db.execute("UPDATE network SET config = '{}'")
+    await run(tools, db)
+    network = await networks.get(db, PROGRAM, NETWORK)
+    assert network.last_error == "the settings or the credentials of the account cannot be used"
+    assert await db.fetchval("SELECT count(*) FROM outbox") == 0
