@@ -144,6 +144,22 @@ async def test_of_tries_that_race_exactly_five_count_and_none_after_them(
             assert refusal(await sign_in(caller, code)) == CODE_INVALID
 
 
+async def test_ever_new_codes_bring_no_more_than_25_tries_a_day(
+    anyone: Client, app: App, db: Db, member_id: str
+) -> None:
+    code = ""
+    for _ in range(codes.WRONG_PER_DAY // codes.WRONG_MAX):
+        await make_old(db, codes.HOUR_S // codes.SENDS_PER_HOUR + 1)
+        assert (await send(anyone)).status == 202
+        code = await postbox.code(app)
+        wrong = [await sign_in(anyone, postbox.wrong(code)) for _ in range(codes.WRONG_MAX)]
+        assert {refusal(answer) for answer in wrong} == {CODE_INVALID}
+    await make_old(db, codes.RESEND_AFTER_S)
+    for answer in (await sign_in(anyone, code), await send(anyone)):
+        assert refusal(answer) == (429, "rate_limited")
+        assert codes.DAY_S - 2 * codes.HOUR_S < int(answer.headers["Retry-After"]) < codes.DAY_S
+
+
 async def test_wrong_codes_and_wrong_passwords_are_failed_sign_ins(
     client: Client, anyone: Client, app: App, settings: Settings, program_id: str
 ) -> None:

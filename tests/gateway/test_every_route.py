@@ -64,6 +64,11 @@ def with_bodies() -> Iterator[Route]:
             yield route
 
 
+def with_files() -> list[Route]:
+    """Those that take a file from somebody with a credential."""
+    return [one for one in routes.ROUTES if one.scope and one.body and one.body_type != JSON]
+
+
 class Asking(NamedTuple):
     """Who asks, by what a route wants, and about what."""
 
@@ -82,7 +87,8 @@ class Asking(NamedTuple):
         else:
             caller = self.member if "me" in wanted else self.app
         path = route.path.format(**self.ids)
-        return await caller.call(route.method, path, body, Idempotency_Key=f"b{next(_numbers)}")
+        key, kind = f"b{next(_numbers)}", route.body_type
+        return await caller.call(route.method, path, body, Idempotency_Key=key, Content_Type=kind)
 
 
 @pytest.fixture
@@ -123,6 +129,10 @@ async def test_every_route_refuses_a_bad_body_for_what_is_wrong_with_it(asking: 
             is_said = said in answer.body["detail"]
             if (answer.status, answer.code, is_said) != (status, code, True):
                 wrong.append((route.name, code, answer.body))
+    for route in with_files():
+        answer = await asking.send(route, too_large(route))
+        if (answer.status, answer.code) != (413, "body_too_large"):
+            wrong.append((route.name, "body_too_large", answer.body))
     assert wrong == []
 
 
