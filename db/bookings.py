@@ -32,7 +32,7 @@ class Act(NamedTuple):
 async def move(db: Db, ring: KeyRing, program_id: str, pairs: Sequence[Pair], act: Act) -> set[str]:
     """Move the money of these changes, and take back what was given for claims that they answer;
     the ids of conversions that left a member below zero."""
-    answers = await claims.answer(db, program_id, [one for _, one in pairs], act.by, act.at)
+    answers = await claims.answer(db, ring, program_id, [one for _, one in pairs], act.by, act.at)
     moved = answers + [
         (after.id, _transaction(after, legs, act))
         for before, after in pairs

@@ -198,10 +198,10 @@ async def page(db: Db, program_id: str, *, before: str, limit: int, wanted: Want
 
 
 async def answer(
-    db: Db, program_id: str, found: Sequence[Conversion], by: str, at: dt.datetime
+    db: Db, ring: KeyRing, program_id: str, found: Sequence[Conversion], by: str, at: dt.datetime
 ) -> list[tuple[str, money.Transaction]]:
     """Settle or decline the claims that these stored conversions answer; the money that has to be
-    taken back with it, each by the conversion's id, in the caller's transaction."""
+    taken back with it, each by the conversion's id. Members hear of what was declined."""
     owned = [one for one in found if one.member_id is not None]
     if not owned:
         return []
@@ -215,7 +215,8 @@ async def answer(
         after = claims.answered(before, owned, at)
         if after is not before:
             changes.append((before, await _store(db, before, after)))
-    await webhooks.queue_events(db, [_event(after, "claim.decided") for _, after in changes])
+    for _, after in changes:
+        await _announce(db, ring, after)
     return [
         (after.conversion_id or "", moved)
         for before, after in changes

@@ -12,6 +12,7 @@ from tests.gateway import cash, claiming, reporting
 from tests.gateway.cash import RUPEES, Person
 from tests.gateway.claiming import ADMIN, CLICKED_S, PATH, Shop, file, filed, seen
 from tests.gateway.conftest import Client, Db
+from tests.gateway.test_withdrawals import told
 
 
 @pytest.fixture
@@ -85,13 +86,14 @@ async def test_a_networks_report_takes_the_place_of_the_credit(
 
 
 async def test_a_network_that_rejects_declines_and_one_that_knows_it_gives_no_credit(
-    client: Client, shop: Shop, asha: Person
+    client: Client, db: Db, shop: Shop, asha: Person
 ) -> None:
     await claiming.set_policy(client, mode="automatic")
     click = await claiming.click(shop, asha.id)
     claim = await filed(asha.client, click)
     await reporting.report(shop.network, click_id=click, txid="t1", payout="5", status="rejected")
     assert (await seen(client, claim))["state"] == "declined"
+    assert await told(db) == ["claim_accepted", "claim_rejected"]
     assert await claiming.purse(asha) == (0, 0)
     known = await claiming.click(shop, asha.id)
     said = {"click_id": known, "txid": "t2", "oid": "77", "payout": "5", "amount": "50"}
