@@ -104,7 +104,8 @@ def guess(
     how = _certain(found, known._replace(clicks=inside))
     if how is None:
         why = "of the clicks that it may have come from none is certain"
-        return _nobodys(found, why if inside else "no click fits what came with it"), None
+        is_none = not inside and known.is_all
+        return _nobodys(found, "no click fits what came with it" if is_none else why), None
     last = inside[0]
     why = f"it names the {how}, and this is the last click that fits"
     owned = _owned(found, last.click, how, why).replace(click_id=last.click_id)

@@ -142,15 +142,21 @@ async def candidates(db: Db, ring: KeyRing, network: Network, found: Conversion)
 
 
 async def _guessed(db: Db, network: Network, one: Conversion) -> tuple[Conversion, Word | None]:
-    """Few reports come without a click id and with a hint: each is looked up by itself."""
-    known = await _fitting(db, network, one)
+    """Few reports come without a click id and with a hint: each is looked up by itself, where it
+    can be certain at all.
+    """
+    known = await _fitting(db, network, one, is_listed=False)
     names = (each.click.offer_id for each in known.clicks)
     given = await offers.configs(db, one.program_id, names)
     return attribution.guess(one, known, network.rules, given)
 
 
-async def _fitting(db: Db, network: Network, found: Conversion) -> Candidates:
-    """The human clicks within the network's window that fit what came with the conversion."""
+async def _fitting(
+    db: Db, network: Network, found: Conversion, *, is_listed: bool = True
+) -> Candidates:
+    """The human clicks within the network's window that fit what came with the conversion; unless
+    they are to be listed, only where one of them may be certain.
+    """
     hints, until = found.hints, attribution.happened(found)
     since = until - dt.timedelta(days=network.rules.window_days)
     days = since.astimezone(dt.UTC).date(), until.astimezone(dt.UTC).date()
@@ -160,10 +166,13 @@ async def _fitting(db: Db, network: Network, found: Conversion) -> Candidates:
         return _candidates([_candidate(row, row) for row in rows], is_exclusive=False)
     found_offers = await db.fetch(OFFERS, *place, hints.coupon, OFFERS_MAX)
     links = {row["link_id"]: row for row in found_offers}
+    is_exclusive = bool(hints.coupon) and len(links) == 1
+    if not links or not (is_exclusive or is_listed):
+        return Candidates(is_all=not links)
     asked = (found.program_id, *days, since, until, list(links), CLICKS_MAX + 1)
-    rows = await db.fetch(OF_LINKS, *asked) if links else []
+    rows = await db.fetch(OF_LINKS, *asked)
     clicks = [_candidate(row, links[row["link_id"]]) for row in rows]
-    return _candidates(clicks, is_exclusive=bool(hints.coupon) and len(links) == 1)
+    return _candidates(clicks, is_exclusive=is_exclusive)
 
 
 async def _clicks(db: Db, program_id: str, wanted: Iterable[ClickId]) -> dict[str, Click]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,3 +157,41 @@ def test_rates_are_exact_and_round_down() -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(rates.BadRate):
         rates.parse(text)
+
+
+def test_a_report_that_is_late_says_no_more_than_whose_it_is() -> None:
+    first = conversions.take(
+        start().replace(attribution="none"), report("approved", 5), "reject", NOW
+    )
+    assert isinstance(first, Conversion)
+    known = first.replace(version=1)
+    late = report("pending", 4, 70)
+    assert conversions.take(known, late, "update_status", NOW) == "stale"
+    for said in ({"click_id": "c1"}, {"coupon": "TEA"}):
+        named = conversions.take(known, msgspec.structs.replace(late, **said), "update_status", NOW)
+        assert isinstance(named, Conversion)
+        assert (named.attribution, named.state, named.owed_minor) == ("", "approved", 100)
+
+
+@given(histories(), st.integers(1, 10_000), st.integers(2, 9))
+def test_what_was_booked_stays_whatever_is_promised_to_others(
+    history: list[Report], share_bp: int, rupees: int
+) -> None:
+    dollars = [msgspec.structs.replace(one, currency="USD") for one in history]
+    at = NOW - dt.timedelta(days=1)
+
+    def end(changed: Rules, table: rates.Table) -> Conversion:
+        """Valued after each report, the first time under RULES and at one rupee."""
+        found, first = start(), rates.Table([rates.Rate("USD", "INR", at, rates.parse("1"))])
+        for number, one in enumerate(dollars):
+            taken = conversions.take(found, one, "update_status", NOW)
+            if not isinstance(taken, str):
+                rules, known = (changed, table) if number else (RULES, first)
+                found = cashback.valued(taken.replace(version=1), rules, "INR", known)
+        return found
+
+    dearer = rates.Table([rates.Rate("USD", "INR", at, rates.parse(str(rupees)))])
+    once = end(RULES, rates.Table([]))
+    assert end(Rules(cashback_bp=share_bp), dearer) == once
+    assert cashback.stays(once, once.replace(state="reversed", updated_at=at))
+    assert not cashback.stays(once, once.replace(terms=None))
