@@ -28,7 +28,8 @@ ROWS_S: Final = 4.0
 ROWS_ALONE_S: Final = 1.0
 #: Longer than any transaction may wait for its commit.
 OVERLAP_S: Final = 60
-ALL_S: Final = 366 * 86_400
+# Longer than any token is good for.
+ALL_S: Final = 100 * 366 * 86_400
 FIRST_READ_S: Final = 1.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -11,18 +12,18 @@ import asyncpg
 
 from core import errors, ids, keyring, tokens
 from core.settings import Settings
-from db import audit_chain, resealing
+from db import audit, audit_chain, resealing, revocations
+from db.pg import Db
 from deploy.commands import recording
 from deploy.commands.arguments import Commands, Progress, duration_s
 from deploy.local import files
 
 
 def add_token(commands: Commands) -> None:
-    """Declare `token create`."""
+    """Declare `token create|revoke`."""
     token = commands.add_parser("token", help="bearer tokens for apps and operators")
-    create = token.add_subparsers(dest="token", required=True, metavar="ACTION").add_parser(
-        "create", help="sign a token and print it"
-    )
+    actions = token.add_subparsers(dest="token", required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="sign a token and print it")
     create.add_argument("--program", metavar="PRG", help="the program; none for platform staff")
     create.add_argument(
         "--scope",
@@ -40,6 +41,11 @@ def add_token(commands: Commands) -> None:
         help="requests a minute, 0 for no limit (default: the server's)",
     )
     create.set_defaults(run=create_token)
+    revoke = actions.add_parser("revoke", help="void a token in all processes, within seconds")
+    revoke.add_argument(
+        "which", help="its id, as the audit log names it; - reads the token itself from stdin"
+    )
+    revoke.set_defaults(run=revoke_token)
 
 
 def add_keys(commands: Commands) -> None:
@@ -83,6 +89,35 @@ async def create_token(settings: Settings, arguments: argparse.Namespace) -> int
     ):
         print(token)
     return 0
+
+
+async def revoke_token(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Void a token that got into the wrong hands, for as long as it would have been good."""
+    ring, db = _read(settings), await asyncpg.connect(settings.database_url)
+    try:
+        if arguments.which == "-":
+            said = tokens.verify(ring, sys.stdin.readline().strip(), _now_ms() // 1000)
+            token_id, program_id, until_s = said.token_id, said.program_id, said.expires_s
+        else:
+            token_id = arguments.which
+            program_id, until_s = await _signed(db, token_id)
+        async with db.transaction():
+            await revocations.add(db, [token_id], until_s + 2 * tokens.LEEWAY_S)
+            await recording.record(db, ring, "token.revoke", token_id, program_id=program_id)
+    finally:
+        await db.close()
+    print(f"{token_id} is void")
+    return 0
+
+
+async def _signed(db: Db, token_id: str) -> tuple[str | None, int]:
+    """For which program a token was signed, and until when it is good, by the audit log."""
+    found = await audit.page_of_all(
+        db, None, before="", limit=1, object_id=token_id, action="token.create"
+    )
+    if not found or found[0].after is None:
+        raise errors.TokenInvalid(f"the audit log knows no token {token_id}: give the token itself")
+    return found[0].program_id, int(found[0].at.timestamp()) + int(found[0].after["ttl_s"])
 
 
 async def init(settings: Settings, _arguments: argparse.Namespace) -> int:
