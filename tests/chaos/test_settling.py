@@ -95,9 +95,10 @@ def test_a_member_is_paid_once_wherever_somebody_dies(copied: Path, tmp_path: Pa
 
 def test_every_patch_of_the_controls_finds_its_place(tmp_path: Path) -> None:
     for number, control in enumerate(CONTROLS):
-        made = settling.copied(tmp_path / str(number), *control.setting, control.guard)
-        for path in made.rglob("*.py"):
-            compile(path.read_text(), path, "exec")
+        more = (*control.setting, control.guard)
+        made = settling.copied(tmp_path / str(number), *more)
+        for patch in (*settling.SOON, *(one.point.patch for one in STOPS), *more):
+            compile((made / patch.path).read_text(), patch.path, "exec")
 
 
 @pytest.mark.chaos
