@@ -38,7 +38,7 @@ async def ask(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
 ) -> Reply:
-    """Send a request until it is answered by something else than 503; TimeoutError."""
+    """Send a request until it is answered by something else than to come again; TimeoutError."""
     deadline, problem = time.monotonic() + PATIENCE_S, ""
     while time.monotonic() < deadline:
         try:
@@ -46,16 +46,24 @@ async def ask(
                 method, url, headers=headers, data=body, allow_redirects=False, timeout=TIMEOUT
             ) as answer:
                 raw = await answer.read()
-                if answer.status != 503:
-                    is_json = answer.content_type.endswith(("/json", "+json"))
-                    decoded = msgspec.json.decode(raw) if is_json and raw else raw
-                    return Reply(answer.status, answer.headers, decoded)
+                is_json = answer.content_type.endswith(("/json", "+json"))
+                decoded = msgspec.json.decode(raw) if is_json and raw else raw
+                reply = Reply(answer.status, answer.headers, decoded)
+                if not is_passing(reply):
+                    return reply
                 problem = repr(raw[:200])
         except (aiohttp.ClientError, TimeoutError) as error:
             problem = repr(error)
         await asyncio.sleep(PAUSE_S)
     message = f"{method} {url} was not answered: {problem}"
     raise TimeoutError(message)
+
+
+def is_passing(reply: Reply) -> bool:
+    """Whether to ask again: somebody is away, or an earlier try has not ended."""
+    return reply.status == 503 or (
+        reply.status == 409 and reply.body.get("code") == "request_in_flight"
+    )
 
 
 async def until(look: Callable[[], Awaitable[T | None]], what: str) -> T:
