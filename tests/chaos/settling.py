@@ -108,11 +108,7 @@ STOPS: Final = (
     stop(
         "buy",
         "schedule-between-a-conversion-and-its-money",
-        before(
-            "db/conversions.py",
-            "negative = await bookings.move(db, network.program_id, done, act)",
-            4,
-        ),
+        before("db/conversions.py", "negative = await bookings.move(", 4),
     ),
     stop(
         "approve_signed",
@@ -124,12 +120,8 @@ STOPS: Final = (
         "schedule-after-a-conversion-commits",
         Patch(
             "workers/conversions.py",
-            "                async with db.transaction():\n"
-            "                    return await work(db)",
-            "                async with db.transaction():\n"
-            "                    count = await work(db)\n"
-            "                HIT\n"
-            "                return count",
+            "            return await work.take(db, only)",
+            "            count = await work.take(db, only)\n        HIT\n        return count",
         ),
     ),
     stop(
@@ -145,7 +137,7 @@ STOPS: Final = (
     stop(
         "approve_when_asked",
         "jobs-before-a-page-commits",
-        before("workers/sync.py", "if start + BATCH >= len(page.reports):", 12),
+        before("workers/sync.py", "if page is not None:", 12),
     ),
     stop(
         "take_back",
@@ -241,9 +233,7 @@ class Control(NamedTuple):
 
 
 LATER: Final = '__import__("asyncio").get_running_loop().call_later'
-_ANSWER: Final = (
-    'return web.Response(text=account.provider.reply(report), content_type="text/plain")'
-)
+_ANSWER: Final = "report = found if isinstance(found, Report) else None"
 _ANSWERED: Final = stop(
     "buy",
     "gateway-after-a-postback-is-answered",
