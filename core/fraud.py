@@ -145,11 +145,16 @@ def regraded(
     return "released" if found.review in ("held", "rejected") else found.review
 
 
+def is_standing(state: CaseState, decided_by: str | None) -> bool:
+    """Whether a case still decides about its conversion: it is open, or a rule has rejected it."""
+    is_rules = decided_by is not None and ids.is_id(decided_by, "fraud_rule")
+    return state == "open" or (state == "rejected" and is_rules)
+
+
 def decided(state: CaseState, decided_by: str | None, step: Step) -> CaseState:
     """The state that an operator's step leads to; FraudCaseNotOpen. What a rule has rejected can
     be released."""
-    is_rules = decided_by is not None and ids.is_id(decided_by, "fraud_rule")
-    if state == "open" or (step == "release" and state == "rejected" and is_rules):
+    if is_standing(state, decided_by) and (state == "open" or step == "release"):
         return _REACHED[step]
     raise errors.FraudCaseNotOpen(f"The case is {state}.")
 

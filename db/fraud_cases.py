@@ -30,7 +30,7 @@ SELECT k.id, k.conversion_id, k.state, k.version, k.currency, k.cashback_minor, 
 LOCK: Final = """
 SELECT id, conversion_id, state, version, currency, cashback_minor, decided_by, reason, opened_at,
        decided_at
-  FROM fraud_case WHERE program_id = $1 AND id = $2 FOR UPDATE
+  FROM fraud_case WHERE program_id = $1 AND conversion_id = $2 ORDER BY id FOR UPDATE
 """
 PAGE: Final = """
 SELECT k.id, k.conversion_id, k.state, k.version, k.currency, k.cashback_minor, k.decided_by,
@@ -54,7 +54,7 @@ SELECT h.case_id, h.rule_id AS rule, h.rule_version, v.name, v.condition, h.acti
 DECIDE: Final = """
 UPDATE fraud_case SET state = $3, version = version + 1, decided_by = $4, reason = $5,
        decided_at = $6
- WHERE program_id = $1 AND id = $2
+ WHERE program_id = $1 AND id = ANY($2::text[])
 RETURNING id, conversion_id, state, version, currency, cashback_minor, decided_by, reason,
           opened_at, decided_at
 """
@@ -112,18 +112,21 @@ async def decide(
     db: Db, ring: KeyRing, seen: Seen, program_id: str, step: Step, reason: str, act: Act
 ) -> Seen:
     """Release what a case holds, or reject it, with its money, in the caller's transaction;
-    FraudCaseNotOpen. The reason stays with the case: the member reads those of the ledger."""
+    FraudCaseNotOpen. The reason stays with the case: the member reads those of the ledger. All
+    cases that still decide about the conversion are decided with it."""
     # The network first, as whoever takes its reports does.
     network = await networks.lock(db, program_id, seen.network_id)
     before = await conversions.lock(db, program_id, seen.conversion_id)
-    case = _case(await db.fetchrow(LOCK, program_id, seen.id))
+    found = [Case(**row) for row in await db.fetch(LOCK, program_id, before.id)]
+    [case] = [one for one in found if one.id == seen.id]
     state = fraud.decided(case.state, case.decided_by, step)
+    names = [one.id for one in found if fraud.is_standing(one.state, one.decided_by)]
     after = fraud.settled(before, step, act.at)
     if after != before:
         await conversions.change(db, ring, network, before, after, act)
-    row = await db.fetchrow(DECIDE, program_id, case.id, state, act.by, reason, act.at)
-    told = stored.event(program_id, _case(row), after, act.at)
-    await webhooks.queue_events(db, [told])
+    rows = await db.fetch(DECIDE, program_id, names, state, act.by, reason, act.at)
+    told = [stored.event(program_id, Case(**row), after, act.at) for row in rows]
+    await webhooks.queue_events(db, told)
     return await get(db, program_id, case.id)
 
 
@@ -136,9 +139,3 @@ async def _seen(db: Db, program_id: str, rows: list[asyncpg.Record]) -> list[See
             condition = msgspec.json.decode(condition, type=Condition)
         hits[values.pop("case_id")].append(ShownHit(**values, condition=condition))
     return [Seen(**row, hits=hits[row["id"]]) for row in rows]
-
-
-def _case(row: asyncpg.Record | None) -> Case:
-    if row is None:
-        raise errors.FraudCaseNotFound
-    return Case(**row)

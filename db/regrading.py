@@ -112,8 +112,7 @@ def _plan(
     own = next((one for one in loud if one.rule_id == rule.id), None)
     case = None if own is None or own.case_id is None else cases[own.case_id]
     if case is None:
-        open_ = (one for one in cases.values() if one.state == "open")
-        case = next((one for one in open_ if one.conversion_id == found.id), None)
+        case = _standing(found, cases)
     new = [] if now_hit is None else [now_hit]
     after = fraud.reviewed(found, fraud.regraded(found, loud, rule.id, now_hit))
     if why is not None and why not in after.reasons:
@@ -129,6 +128,12 @@ def _plan(
         hits=new,
     )
     return _Plan(found, after.replace(updated_at=act.at), change, own is None)
+
+
+def _standing(found: Conversion, cases: Mapping[str, Case]) -> Case | None:
+    """The case that decides about it, which other rules join."""
+    own = [one for one in cases.values() if one.conversion_id == found.id]
+    return next((one for one in own if fraud.is_standing(one.state, one.decided_by)), None)
 
 
 def _at_stake(found: Conversion, cases: Mapping[str, Case]) -> Conversion:

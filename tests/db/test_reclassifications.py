@@ -196,3 +196,38 @@ async def test_without_a_network_there_is_nothing_to_look_at(db: pg.Db, run: Run
     await test_fraud.another_program(db)
     await db.execute("UPDATE network SET program_id = 'prg_2'")
     assert counts(await run(is_dry=True)) == (0, 0, 0, 0, 0)
+
+
+async def test_a_rule_joins_the_case_that_another_rule_has_rejected(
+    db: pg.Db, text: str, run: Run
+) -> None:
+    strict = await test_fraud.add(db, ALL, "reject")
+    await apply(db, report(click_id=text))
+    milder = await test_fraud.add(db, ALL)
+    assert counts(await run(milder)) == (1, 0, 0, 0, 0)
+    [case] = await test_fraud.cases(db)
+    assert (case.state, len(case.hits), await roles(db)) == ("rejected", 2, KEPT)
+    await put(db, strict, NONE)
+    assert counts(await run(strict)) == (1, 0, 1, 0, 0)
+    await put(db, strict, ALL, "reject")
+    assert counts(await run(strict)) == (1, 0, 0, 1, 0)
+    assert (await test_fraud.decide(db, case, "release")).review == "released"
+    assert (len(await test_fraud.cases(db)), await roles(db)) == (1, GIVEN)
+    assert counts(await run(milder)) == (1, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+async def test_whoever_decides_decides_all_cases_of_a_conversion(
+    db: pg.Db, text: str, *, place: int
+) -> None:
+    await test_fraud.add(db, ALL, "reject")
+    await apply(db, report(click_id=text))
+    # As they were opened before rules joined what another one has rejected.
+    await db.execute(
+        "INSERT INTO fraud_case (id, program_id, conversion_id, state, version, cashback_minor,"
+        " opened_at) SELECT 'frc_z', program_id, conversion_id, 'open', 1, 100, opened_at"
+        " FROM fraud_case"
+    )
+    await test_fraud.decide(db, (await test_fraud.cases(db))[place], "release")
+    assert [one.state for one in await test_fraud.cases(db)] == ["released", "released"]
+    assert await roles(db) == GIVEN
