@@ -7,6 +7,7 @@ import pytest
 from gateway import receiving
 from tests.gateway import reporting
 from tests.gateway.conftest import Client, Db
+from tests.providers.affiliate.trackier import Trackier
 
 
 async def test_calls_are_stored_while_the_settings_of_their_network_are_not_good(
@@ -34,3 +35,39 @@ async def test_a_network_that_nobody_gave_out_is_not_looked_for(client: Client) 
     for name in ("net_1", "lnk_01h455vb4pex5vsknk084sn02q", "%00"):
         answer = await client.call("GET", f"/postback/{name}/token", Authorization=None)
         assert answer.status in {400, 404}
+
+
+async def test_a_list_has_the_beginning_of_long_bodies(client: Client) -> None:
+    account = await reporting.network(client)
+    body = b"txid=t1&payout=5&note=" + b"x" * 5_000
+    form = "application/x-www-form-urlencoded"
+    sent = await client.call("POST", account.path, body, Authorization=None, Content_Type=form)
+    assert sent.status == 200
+    [listed] = (await client.get(f"/v1/networks/{account.id}/postbacks")).body["data"]
+    assert listed["body"] == body[:2_000].decode()
+    assert (await client.get(f"/v1/postbacks/{listed['id']}")).body["body"] == body.decode()
+
+
+async def test_what_would_lose_or_double_reports_of_an_api_is_refused(client: Client) -> None:
+    theirs = Trackier("http://127.0.0.1:9")
+    account = {
+        "provider": "trackier",
+        "name": "Shops",
+        "config": theirs.config(),
+        "credentials": theirs.credentials(),
+    }
+    for dedupe in ("increment", "new_each"):
+        refused = await client.post("/v1/networks", {**account, "rules": {"dedupe": dedupe}})
+        assert (refused.status, refused.code) == (422, "invalid_request")
+    made = await client.post("/v1/networks", account)
+    assert made.status == 201, made
+    path = f"/v1/networks/{made.body['id']}"
+    refused = await client.patch(path, {"rules": {"dedupe": "increment"}})
+    assert (refused.status, refused.code) == (422, "invalid_request")
+    # What is read up to a time to come would not be asked for when it comes.
+    refused = await client.post(
+        f"{path}/sync?from=2026-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", b""
+    )
+    assert (refused.status, refused.code) == (422, "invalid_request")
+    asked = await client.post(f"{path}/sync?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", b"")
+    assert asked.status == 202
