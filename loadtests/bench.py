@@ -280,7 +280,7 @@ def _row(case: Case, rounds: list[Measured], **facts: object) -> Row:
 def main() -> int:
     """Measure, print, write; 1 only when the stack cannot run."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about a minute, the main rows only")
+    parser.add_argument("--quick", action="store_true", help="two minutes, the main rows only")
     parser.add_argument("--peers", action="store_true", help="only ours beside the peers")
     parser.add_argument("--cashback", action="store_true", help="only networks and offers")
     parser.add_argument("--write", action="store_true", help="keep a copy and renew docs/")

@@ -8,7 +8,6 @@ problem+json, and logged without the address of the caller.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import math
 import os
@@ -42,9 +41,6 @@ LINGERING_S: Final = 1.0
 POLL_S: Final = 0.01
 # How long a process that nobody stands in for waits for its servers before it accepts anyway.
 ABLE_S_MAX: Final = 1.0
-# Net container objects made before the collector looks at the young, the middle and all of them.
-# What requests leave behind goes by reference counts alone.
-GC_THRESHOLDS: Final = (10_000, 50, 100)
 STRICT_TRANSPORT: Final = "Strict-Transport-Security"
 
 log: Final = logging.getLogger("stampgate.server")
@@ -240,10 +236,7 @@ async def _serve_until(
     site = web.SockSite(runner, sock, backlog=BACKLOG)
     try:
         await site.start()
-        # What lives now lives on: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        child.spare_collector()
         child.say_ready(os.environ)
         await stop.wait()
         server.is_stopping = True

@@ -58,6 +58,7 @@ def run_role(role: str, settings: Settings) -> int:
     logs.start(settings.log_level)
     # Each role loads only what it needs.
     module = importlib.import_module(f"workers.{role}")
+    child.spare_collector()
 
     async def serve() -> None:
         stop = asyncio.Event()
