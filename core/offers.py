@@ -221,20 +221,26 @@ def refusal(
     return ""
 
 
-def period_start(period: Period, now_ms: int, time_zone: str) -> dt.datetime | None:
-    """When the period of a cap that `now_ms` lies in began; None for ever."""
+def period_of(
+    period: Period, now_ms: int, time_zone: str
+) -> tuple[dt.datetime, dt.datetime] | None:
+    """When the period of a cap that `now_ms` lies in begins, and when the next one does; None for
+    ever."""
     zone = programs.zone(time_zone)
-    today = dt.datetime.fromtimestamp(now_ms / 1000, zone).date()
+    first = dt.datetime.fromtimestamp(now_ms / 1000, zone).date()
     match period:
         case "ever":
             return None
-        case "week":
-            today -= dt.timedelta(days=today.weekday())
-        case "month":
-            today = today.replace(day=1)
         case "day":
-            pass
-    return dt.datetime.combine(today, dt.time(), zone)
+            following = first + dt.timedelta(days=1)
+        case "week":
+            first -= dt.timedelta(days=first.weekday())
+            following = first + dt.timedelta(days=7)
+        case "month":
+            first = first.replace(day=1)
+            following = (first + dt.timedelta(days=31)).replace(day=1)
+    begins, ends = (dt.datetime.combine(day, dt.time(), zone) for day in (first, following))
+    return begins, ends
 
 
 def search_query(text: str) -> str:

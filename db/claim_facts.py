@@ -260,8 +260,8 @@ async def _used(
     """What the member has had of the offer in the present period of its cap."""
     if offer is None or offer.member_cap is None:
         return NOTHING
-    start = offers.period_start(offer.member_cap.period, _ms(now), program.time_zone)
-    asked = (program.id, member_id, offer_id, start or conversions.EPOCH)
+    period = offers.period_of(offer.member_cap.period, _ms(now), program.time_zone)
+    asked = (program.id, member_id, offer_id, period[0] if period else conversions.EPOCH)
     row = await db.fetchrow(USED, *asked)
     assert row is not None
     return Used(row["amount_minor"], row["count"])

@@ -153,17 +153,19 @@ def test_the_longest_time_may_be_shorter_than_the_window() -> None:
 
 
 @pytest.mark.parametrize(
-    ("period", "start"),
+    ("period", "begins", "ends"),
     [
-        ("day", "2026-01-01T00:00:00+05:30"),
-        ("week", "2025-12-29T00:00:00+05:30"),
-        ("month", "2026-01-01T00:00:00+05:30"),
+        ("day", "2026-01-01T00:00:00+05:30", "2026-01-02T00:00:00+05:30"),
+        ("week", "2025-12-29T00:00:00+05:30", "2026-01-05T00:00:00+05:30"),
+        ("month", "2026-01-01T00:00:00+05:30", "2026-02-01T00:00:00+05:30"),
     ],
 )
-def test_periods_are_those_of_the_programs_time_zone(period: offers.Period, start: str) -> None:
-    found = offers.period_start(period, NOW_MS, "Asia/Kolkata")
-    assert found == dt.datetime.fromisoformat(start)
-    assert offers.period_start("ever", NOW_MS, "Asia/Kolkata") is None
+def test_periods_are_those_of_the_programs_time_zone(
+    period: offers.Period, begins: str, ends: str
+) -> None:
+    found = offers.period_of(period, NOW_MS, "Asia/Kolkata")
+    assert found == (dt.datetime.fromisoformat(begins), dt.datetime.fromisoformat(ends))
+    assert offers.period_of("ever", NOW_MS, "Asia/Kolkata") is None
 
 
 @pytest.mark.parametrize(
