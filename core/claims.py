@@ -41,6 +41,8 @@ NEXT: Final[dict[State, dict[Step, State]]] = {
 DECIDING: Final = frozenset({"accept", "send_to_network", "reject"})
 #: Steps that give money.
 GIVING: Final = frozenset({"accept", "settle"})
+#: States in which there is a credit.
+GIVEN: Final = frozenset({"accepted", "settled"})
 #: Steps that a member is told a reason for.
 EXPLAINED: Final = frozenset({"reject", "decline"})
 
@@ -50,7 +52,8 @@ OrderId = Annotated[str, Meta(pattern=r"^#?[!\"$-~]([ -~]{0,98}[!-~])?$(?!\n)")]
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A claim as it is stored; amounts are minor units. `estimate_minor` is the cashback by our own
-    records, `credit_minor` what was given for it, both in `currency`. `reason` is what an operator
+    records, `credit_minor` what was given for it, or what the first of two operators has accepted,
+    both in `currency`. `reason` is what an operator
     said. `conversion_id` is the network's answer, with which the credit ends.
     """
 
@@ -118,8 +121,16 @@ def after(before: Claim, step: Step, act: Act) -> Claim:
     )
     if step in GIVING:
         claim = msgspec.structs.replace(claim, credit_minor=credit_minor(before, act))
+    elif before.state not in GIVEN:
+        claim = msgspec.structs.replace(claim, credit_minor=None)
     if step == "accept":
-        claim = msgspec.structs.replace(claim, credited_to=act.credited_to, accepted_by=act.by)
+        first = before.first_accepted_by
+        claim = msgspec.structs.replace(
+            claim,
+            credited_to=act.credited_to,
+            first_accepted_by=None if first == act.by else first,
+            accepted_by=act.by,
+        )
     if step in DECIDING and before.decision is None:
         decision: Verdict = step  # type: ignore[assignment]  # DECIDING has the verdicts
         claim = msgspec.structs.replace(
@@ -129,9 +140,11 @@ def after(before: Claim, step: Step, act: Act) -> Claim:
 
 
 def credit_minor(claim: Claim, act: Act) -> int:
-    """What a step gives: what was given before, or is named, or our own estimate; InvalidRequest
-    when there is none."""
-    for amount_minor in (claim.credit_minor, act.amount_minor, claim.estimate_minor):
+    """What a step gives: what was given before, or is named, or the first of two operators has
+    accepted, or our own estimate; InvalidRequest when there is none."""
+    if claim.state in GIVEN and claim.credit_minor:
+        return claim.credit_minor
+    for amount_minor in (act.amount_minor, claim.credit_minor, claim.estimate_minor):
         if amount_minor:
             return amount_minor
     raise _invalid("How much it is cannot be told from our records: say it.", "/amount_minor")
@@ -149,7 +162,10 @@ def answered(claim: Claim, found: Iterable[Conversion], at: dt.datetime) -> Clai
             continue
         if one.state in FINAL or (one.booked_currency is not None and one.parked is None):
             state: State = "declined" if one.state in FINAL else "settled"
-            return msgspec.structs.replace(claim, state=state, conversion_id=one.id, updated_at=at)
+            credit = claim.credit_minor if claim.state in GIVEN else None
+            return msgspec.structs.replace(
+                claim, state=state, credit_minor=credit, conversion_id=one.id, updated_at=at
+            )
     return claim
 
 
@@ -157,7 +173,7 @@ def booked(claim: Claim | None) -> wallet.Legs:
     """What stands in the ledger because of a claim: nothing once the network has answered."""
     if claim is None or claim.conversion_id is not None or not claim.credit_minor:
         return {}
-    if claim.state not in ("accepted", "settled"):
+    if claim.state not in GIVEN:
         return {}
     role: wallet.Role = "available" if claim.state == "settled" else claim.credited_to or "pending"
     return {

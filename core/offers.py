@@ -236,7 +236,7 @@ def period_of(
         case "week":
             first -= dt.timedelta(days=first.weekday())
             following = first + dt.timedelta(days=7)
-        case "month":
+        case _:
             first = first.replace(day=1)
             following = (first + dt.timedelta(days=31)).replace(day=1)
     begins, ends = (dt.datetime.combine(day, dt.time(), zone) for day in (first, following))

@@ -174,10 +174,15 @@ async def take(db: Db, ring: KeyRing, before: Claim, step: Step, act: Act) -> Cl
 
 
 async def accept_first(db: Db, before: Claim, step: Step, act: Act) -> Claim:
-    """Note the first of two operators who have to give money for a locked claim; ClaimNotOpen."""
-    claims.after(before, step, act)
+    """Note the first of two operators who have to give money for a locked claim, and how much;
+    ClaimNotOpen, InvalidRequest."""
+    amount_minor = claims.after(before, step, act).credit_minor
     return await _store(
-        db, before, msgspec.structs.replace(before, first_accepted_by=act.by, updated_at=act.at)
+        db,
+        before,
+        msgspec.structs.replace(
+            before, first_accepted_by=act.by, credit_minor=amount_minor, updated_at=act.at
+        ),
     )
 
 

@@ -1648,7 +1648,7 @@ CREATE INDEX claim_evidence_by_claim ON public.claim_evidence USING btree (claim
 
 CREATE INDEX claim_evidence_by_member ON public.claim_evidence USING btree (member_id);
 
-CREATE UNIQUE INDEX claim_of_an_order_is_one ON public.claim USING btree (program_id, lower(ltrim(order_id, '#'::text)));
+CREATE UNIQUE INDEX claim_of_an_order_is_one ON public.claim USING btree (program_id, merchant_id, lower(ltrim(order_id, '#'::text)));
 
 CREATE INDEX click_by_link ON ONLY public.click USING btree (link_id, click_id);
 

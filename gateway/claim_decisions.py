@@ -136,11 +136,13 @@ async def decide(call: Call) -> web.Response:
 async def _step(
     call: Call, db: Db, before: Claim, step: Step, act: Act, rules: withdrawals.Rules
 ) -> Claim:
-    is_new = step in claims.GIVING and before.credit_minor is None
+    is_new = step in claims.GIVING and before.state not in claims.GIVEN
     if is_new and withdrawals.needs_two(rules, claims.credit_minor(before, act)):
         if call.principal.role == "app":
             raise errors.Forbidden("Above the program's threshold operators decide, signed in.")
-        if before.first_accepted_by is None:
+        # Two accept one amount: another one begins anew.
+        is_other = claims.credit_minor(before, act) != before.credit_minor
+        if before.first_accepted_by is None or is_other:
             return await stored.accept_first(db, before, step, act)
         if before.first_accepted_by == act.by:
             raise errors.SecondApproverNeeded

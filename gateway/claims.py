@@ -233,6 +233,8 @@ def shown(call: Call, one: Claim) -> ShownClaim:
     """A claim as the caller may see it."""
     is_operator = _own(call) is None
     is_told = is_operator or one.decision == "reject"
+    # What only the first of two operators has accepted is not given yet.
+    is_given = one.state not in ("opened", "sent")
     accepted = (one.first_accepted_by, one.accepted_by)
     return ShownClaim(
         id=one.id,
@@ -245,14 +247,14 @@ def shown(call: Call, one: Claim) -> ShownClaim:
         amount_minor=one.order_minor,
         order_currency=one.order_currency,
         ordered_at=one.ordered_at,
-        credit_minor=one.credit_minor,
+        credit_minor=one.credit_minor if is_operator or is_given else None,
         currency=one.currency,
         credited_to=one.credited_to,
         decision=one.decision,
         reasons=[
             code for code in one.reasons if is_told and (is_operator or code in claim_rules.TOLD)
         ],
-        reason=one.reason,
+        reason=one.reason if is_operator or one.state in ("rejected", "declined") else None,
         conversion=one.conversion_id,
         network=one.network_id if is_operator else None,
         proposal=one.proposal if is_operator else None,

@@ -71,9 +71,9 @@ CREATE TABLE claim (
         state <> 'accepted' OR (credit_minor IS NOT NULL AND credited_to IS NOT NULL)),
     CONSTRAINT claim_has_two_acceptors CHECK (first_accepted_by <> accepted_by)
 );
--- Shops write an order with and without `#`, in either case.
+-- Shops write an order with and without `#`, in either case; two shops may use one number.
 CREATE UNIQUE INDEX claim_of_an_order_is_one
-    ON claim (program_id, lower(ltrim(order_id, '#')));
+    ON claim (program_id, merchant_id, lower(ltrim(order_id, '#')));
 CREATE INDEX claim_by_program ON claim (program_id, id);
 CREATE INDEX claim_by_state ON claim (program_id, state, id);
 CREATE INDEX claim_by_member ON claim (member_id, id);

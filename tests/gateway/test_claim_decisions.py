@@ -131,10 +131,29 @@ async def test_above_the_threshold_two_operators_accept(
     assert (first.status, first.body["state"]) == (200, "opened")
     again = await claiming.decide(one, claim["id"], "accept")
     assert again.code == "second_approver_needed"
+    # The second one cannot make it more: for another amount they are the first.
+    more = await claiming.decide(two, claim["id"], "accept", amount_minor=9_000 * RUPEES)
+    assert (more.body["state"], more.body["credit_minor"]) == ("opened", 9_000 * RUPEES)
+    assert (await asha.client.get(f"{PATH}/{claim['id']}")).body["credit_minor"] is None
     assert await claiming.purse(asha) == (0, 0)
+    back = await claiming.decide(one, claim["id"], "accept", amount_minor=100 * RUPEES)
+    assert back.body["state"] == "opened"
     done = await claiming.decide(two, claim["id"], "accept")
     assert (done.body["state"], len(done.body["accepted_by"])) == ("accepted", 2)
     assert await claiming.purse(asha) == (100 * RUPEES, 0)
+
+
+async def test_who_accepted_first_can_accept_less_alone(
+    client: Client, staff: Client, shop: Shop, asha: Person
+) -> None:
+    rules = {"settings": {"withdrawals": {"two_approvals_above_minor": 100 * RUPEES - 1}}}
+    assert (await staff.patch(f"/v1/programs/{people.program(client)}", rules)).status == 200
+    claim = await filed(asha.client, await claiming.click(shop, asha.id))
+    one = cash.operator(client, 1)
+    assert (await claiming.decide(one, claim["id"], "accept")).body["state"] == "opened"
+    less = await claiming.decide(one, claim["id"], "accept", amount_minor=RUPEES)
+    assert (less.body["state"], len(less.body["accepted_by"])) == ("accepted", 1)
+    assert await claiming.purse(asha) == (RUPEES, 0)
 
 
 async def test_the_summary_says_how_often_operators_agreed(
