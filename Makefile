@@ -20,7 +20,7 @@ demo: ## Both money flows, told step by step on a stack of its own
 	@exec $(PY) -m tests.acceptance
 
 test: lint ## Lint, types, import contracts and all tests, on servers of their own
-	@exec $(PY) -m pytest -q -n $(TESTERS) -m "not chaos"
+	@exec $(PY) -m pytest -q -n $(TESTERS) --dist worksteal -m "not chaos"
 
 lint: ## Ruff, mypy --strict and the import contracts
 	$(BOOTSTRAP) requirements-test.lock

@@ -51,6 +51,18 @@ examples.register_profile(
 )
 examples.load_profile("stampgate")
 
+# Tests of ten seconds and more.
+LONG = (
+    "tests/chaos/",
+    "tests/deploy/test_local_",
+    "tests/gateway/test_schemathesis.py",
+    "tests/gateway/test_smuggling.py",
+    "tests/redirector/test_rolling.py",
+    "tests/redirector/test_smuggling.py",
+    "tests/web/test_rolling.py",
+    "tests/workers/test_main.py",
+)
+
 # Each gateway makes a hash when it starts, and each sign-in another one: the cheapest there are.
 COSTLY = passwords._argon2
 pytest.MonkeyPatch().setattr(
@@ -68,6 +80,11 @@ def refuse_the_internet(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(refuse_the_internet)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no test process is left alone with it."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture

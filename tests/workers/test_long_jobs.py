@@ -140,7 +140,7 @@ async def test_whoever_is_no_longer_the_latest_stops_and_leaves_the_row_alone(
 
 def test_only_what_renews_its_row_may_take_longer() -> None:
     long = {task for task, route in tasks.TASKS.items() if route.is_long}
-    assert long == {tasks.ExportMember, tasks.EraseMember}
+    assert long == {tasks.ExportMember, tasks.EraseMember, tasks.Reclassify}
     assert broker.TIME_LIMIT_MS / 1000 < outbox.RESEND_AFTER_S < broker.LONG_LIMIT_MS / 1000
     assert 2 * jobs.RENEW_S < outbox.RESEND_AFTER_S
 
