@@ -52,6 +52,13 @@ def make(folder: Path, segment_bytes: int = 1 << 20, total_bytes: int = 1 << 20)
     return Spool(folder, segment_bytes=segment_bytes, total_bytes=total_bytes, syncs=True)
 
 
+async def replayed(connection: Connection, own: Spool) -> None:
+    """Send what is spooled, when its segment was let go: a thread does that."""
+    own.rotate()
+    await asyncio.wrap_future(own._disk.submit(int))
+    await replay.replay(connection, own, 0)
+
+
 def content(folder: Path) -> list[Batch]:
     """The batches of all segments that nobody holds."""
     found: list[Batch] = []
@@ -180,7 +187,7 @@ async def test_unreadable_segment_is_set_aside_and_the_rest_goes_on(
     foreign = tmp_path / f"0{spool.SUFFIX}"
     foreign.write_bytes(spool._record(1, b"\x90"))
     own.append(batch(1))
-    await replay.replay(connection, own, 0)
+    await replayed(connection, own)
     assert len(await recorded(connection)) == 1
     assert [path.suffix for path in tmp_path.iterdir()] == [".bad"]
 
