@@ -261,8 +261,13 @@ async def publish(connection: redis.Connection, publications: Iterable[Publicati
     """Put snapshots before the redirectors, unless newer ones are there; how many were news."""
     wanted = list(publications)
     await _open_caps(connection, [one.capped for one in wanted if one.capped is not None])
-    sent = [snapshot.publish(connection, one.slug, one.version, one.blob) for one in wanted]
-    return sum(await asyncio.gather(*sent))
+    news = 0
+    # A whole file at once would leave no room on the connection for the awards that share it.
+    for start in range(0, len(wanted), PUBLISH_BATCH):
+        portion = wanted[start : start + PUBLISH_BATCH]
+        sent = [snapshot.publish(connection, one.slug, one.version, one.blob) for one in portion]
+        news += sum(await asyncio.gather(*sent))
+    return news
 
 
 async def _open_caps(connection: redis.Connection, link_ids: Sequence[str]) -> None:

@@ -102,3 +102,18 @@ async def test_the_stored_config_has_neither_password_nor_what_has_its_own_colum
     entropy = bytes(ids.ENTROPY_BYTES)
     await stored.add(db, PROGRAM, Draft(ids.new("link", 1, entropy), config, "hash"), no_slug)
     assert await db.fetchval("SELECT config::text FROM link") == f'{{"destination": "{SHOP}"}}'
+
+
+async def test_many_links_are_published_with_room_for_what_shares_the_connection(
+    redis_url: str,
+) -> None:
+    count = 3 * stored.PUBLISH_BATCH
+    connection = await redis.Connection.open(redis_url, max_pending=stored.PUBLISH_BATCH + 1)
+    try:
+        wanted = [stored.Publication(f"s{number}", 1, b"x") for number in range(count)]
+        publishing = asyncio.create_task(stored.publish(connection, wanted))
+        while not publishing.done():
+            assert await connection.call("PING") == b"PONG"
+        assert await publishing == count
+    finally:
+        await connection.close()
