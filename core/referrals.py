@@ -5,7 +5,7 @@
 
 A purchase qualifies when it is approved, in time and large enough. What was given is taken back
 when nothing that qualifies is left, and given again when there is something again. A refusal is for
-good.
+good. What a review alone has suspended is given again without asking whether it may be.
 """
 
 from __future__ import annotations
@@ -69,6 +69,11 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
     def total_minor(self) -> int:
         """What both get together."""
         return self.referrer_minor + self.referee_minor
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it was taken back because of a review of its purchase alone."""
+        return self.state == "reversed" and self.conversion_id is not None
 
 
 class Claim(NamedTuple):
@@ -144,11 +149,15 @@ def check_claim(rules: ReferralRules, claim: Claim, now: dt.datetime) -> None:
 
 def counts(one: Referral, found: Conversion) -> bool:
     """Whether a conversion is a purchase that qualifies the referral."""
+    return would_count(one, found) and found.review not in {"held", "rejected"}
+
+
+def would_count(one: Referral, found: Conversion) -> bool:
+    """Whether it qualifies the referral, or does as soon as a review releases it."""
     is_approved = found.state in {"approved", "settled"}
     return (
         found.member_id == one.member_id
         and is_approved
-        and found.review not in {"held", "rejected"}
         and found.booked_currency == one.currency
         and found.booked_commission_minor >= max(one.minimum_commission_minor, 1)
         and sale_minor(found) >= one.minimum_sale_minor
@@ -194,7 +203,7 @@ def limit(
 
 def refusal(rules: ReferralRules, one: Referral, standing: Standing) -> Reason | None:
     """Why nothing is given for a referral that qualifies, if there is a reason."""
-    if not rules.is_on:
+    if not rules.is_on and not one.is_suspended:
         return "closed"
     if not standing.is_referrer_here:
         return "referrer_gone"
@@ -202,6 +211,8 @@ def refusal(rules: ReferralRules, one: Referral, standing: Standing) -> Reason |
         return "member_gone"
     if standing.is_same_person:
         return "same_person"
+    if one.is_suspended:
+        return None
     return limit(rules, standing.given, one.referrer_minor, one.total_minor)
 
 

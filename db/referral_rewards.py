@@ -53,10 +53,12 @@ UPDATE referral
 
 
 class Due(NamedTuple):
-    """A locked referral, and the purchase that it qualifies by from now on; None for none."""
+    """A locked referral, and the purchase that it qualifies by from now on; None for none.
+    `suspended_by` is the conversion whose review alone is the reason for that."""
 
     referral: Referral
     purchase: Conversion | None
+    suspended_by: str | None = None
 
 
 class Act(NamedTuple):
@@ -88,7 +90,7 @@ def accounts(found: Iterable[Due]) -> set[Account]:
     """The accounts that `settle` needs locked."""
     return {
         account
-        for one, _ in found
+        for one, *_ in found
         for account in (referrals.source(one), *(each for each, _ in referrals.sides(one)))
     }
 
@@ -98,9 +100,9 @@ async def settle(db: Db, ring: KeyRing, locked: Locked, found: Sequence[Due], ac
     if not found:
         return
     rules = (await programs.get(db, locked.program_id)).settings.referrals
-    for one, purchase in found:
+    for one, purchase, suspended_by in found:
         if purchase is None:
-            await _take_back(db, locked, one, act)
+            await _take_back(db, locked, one, suspended_by, act)
         elif one.state in GIVEN:
             await _store(db, msgspec.structs.replace(one, conversion_id=purchase.id), act)
         else:
@@ -109,9 +111,10 @@ async def settle(db: Db, ring: KeyRing, locked: Locked, found: Sequence[Due], ac
 
 async def _due(db: Db, one: Referral, changed: dict[str, Conversion]) -> Due | None:
     purchase = referrals.first(one, changed.values())
-    if one.state in OPEN:
-        return None if purchase is None else Due(one, purchase)
     own = changed.get(one.conversion_id or "")
+    if one.state in OPEN:
+        is_lost = own is not None and not referrals.would_count(one, own)
+        return None if purchase is None and not is_lost else Due(one, purchase)
     if own is None or referrals.counts(one, own):
         return None
     # The purchase that it qualified by does not count any more: is there another one?
@@ -119,7 +122,7 @@ async def _due(db: Db, one: Referral, changed: dict[str, Conversion]) -> Due | N
         asked = (one.minimum_commission_minor, one.qualifies_until)
         rows = await db.fetch(PURCHASES, one.program_id, one.member_id, *asked)
         purchase = referrals.first(one, [Conversion(**row) for row in rows])
-    return Due(one, purchase)
+    return Due(one, purchase, own.id if referrals.would_count(one, own) else None)
 
 
 async def _qualify(
@@ -135,7 +138,11 @@ async def _qualify(
     reason = referrals.refusal(rules, before, standing)
     state: State = "refused" if reason else "rewarded" if before.total_minor else "qualified"
     after = msgspec.structs.replace(
-        before, state=state, reason=reason, conversion_id=purchase.id, qualified_at=act.at
+        before,
+        state=state,
+        reason=reason,
+        conversion_id=purchase.id,
+        qualified_at=before.qualified_at if before.is_suspended else act.at,
     )
     after = await _store(db, after, act)
     if state == "rewarded":
@@ -160,9 +167,13 @@ async def _standing(
     )
 
 
-async def _take_back(db: Db, locked: Locked, before: Referral, act: Act) -> None:
-    after = msgspec.structs.replace(before, state="reversed", conversion_id=None)
+async def _take_back(
+    db: Db, locked: Locked, before: Referral, suspended_by: str | None, act: Act
+) -> None:
+    after = msgspec.structs.replace(before, state="reversed", conversion_id=suspended_by)
     after = await _store(db, after, act)
+    if before.state not in GIVEN:  # It was only suspended, and is lost now.
+        return
     were = dict(locked.balances)
     await _move(db, locked, after, -1, act)
     own = [account for account, _ in referrals.sides(after)]

@@ -12,10 +12,13 @@ import pytest
 
 from core import errors
 from core.contacts import Contact
+from core.conversions import Review
 from core.kyc import Document
 from core.payout_methods import Upi
 from core.wallet import Account, Posting
-from db import contacts, kyc, members, money, payout_methods, pg, webhooks
+from db import contacts, kyc, members, money, networks, payout_methods, pg, webhooks
+from db import conversions as stored
+from db.bookings import Act
 from tests.conftest import RING
 from tests.db.bringing import (
     NETWORKS,
@@ -40,6 +43,16 @@ from tests.db.bringing import (
 from tests.db.conftest import PROGRAM
 
 __all__ = ["shop", "shopping"]
+
+
+async def review(db: pg.Db, member_id: str, to: Review) -> None:
+    """The latest purchase of the member is in this review an hour later."""
+    act = Act("opr_1", NOW + dt.timedelta(hours=1), dt.timedelta(days=7))
+    async with db.transaction():
+        network = await networks.lock(db, PROGRAM, "net_1")
+        wanted = stored.Wanted(member_id=member_id)
+        [before] = await stored.page(db, PROGRAM, before="", limit=1, wanted=wanted)
+        await stored.change(db, RING, network, before, before.replace(review=to), act)
 
 
 async def test_both_get_it_for_the_first_purchase_and_give_it_back_with_it(
@@ -115,6 +128,28 @@ async def test_a_purchase_that_shrinks_or_is_held_does_not_count(
     assert ((await of(db, new)).state, await spent(db)) == ("rewarded", 150)
     await tell(db, await shopping.report(new, "t1", commission_minor=9))
     assert ((await of(db, new)).state, await spent(db)) == ("reversed", 0)
+
+
+async def test_what_a_review_suspends_is_given_again_whatever_was_given_meanwhile(
+    db: pg.Db, shopping: Shopping
+) -> None:
+    await set_rules(db, budget_minor=150)
+    new, other = [await bring(db, await join(db)) for _ in range(2)]
+    await tell(db, await shopping.report(new, "t1"))
+    await review(db, new, "held")
+    assert ((await of(db, new)).state, await spent(db)) == ("reversed", 0)
+    await tell(db, await shopping.report(other))
+    await set_rules(db, is_on=False)
+    await review(db, new, "released")
+    found = await of(db, new)
+    assert (found.state, found.qualified_at, await spent(db)) == ("rewarded", NOW, 300)
+    # Once the network takes the purchase back nothing is suspended any more.
+    await review(db, new, "held")
+    await tell(db, await shopping.report(new, "t1", "reversed"))
+    assert ((await of(db, new)).conversion_id, await spent(db)) == (None, 150)
+    await set_rules(db, budget_minor=150)
+    await tell(db, await shopping.report(new, "t2"))
+    assert ((await of(db, new)).reason, await spent(db)) == ("budget_exhausted", 150)
 
 
 async def test_two_networks_that_report_first_purchases_at_once_bring_one_reward(
