@@ -123,6 +123,11 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
         """The commission after all corrections, never below zero."""
         return max(self.commission_minor + self.corrected_minor, 0)
 
+    @property
+    def own_click_id(self) -> str | None:
+        """The click of ours by which it is known whose it is, however that was found."""
+        return None if self.attribution in {"", "none"} else self.click_id
+
     def replace(self, **changes: Any) -> Self:
         """The same with these fields changed; without a booked currency nothing is booked."""
         if changes.get("booked_currency", "") is None:

@@ -256,10 +256,11 @@ def spans_s(conditions: Iterable[Condition]) -> list[int]:
 
 def after_click_s(found: Conversion) -> float | None:
     """How long after its click it came; None when it is not known by its click."""
-    if found.attribution != "click" or found.click_id is None:
+    click_id = found.own_click_id
+    if click_id is None:
         return None
     at = found.event_at or found.first_seen_at
-    return (at - conversions.moment(clickid.decode(found.click_id).ms)).total_seconds()
+    return (at - conversions.moment(clickid.decode(click_id).ms)).total_seconds()
 
 
 def _wrong(detail: str) -> errors.InvalidRequest:

@@ -23,7 +23,7 @@ SELECT c.id, c.click_id
  CROSS JOIN LATERAL (
        SELECT id, click_id FROM conversion
         WHERE program_id = $1 AND id >= w.start AND id <= w.stop
-          AND attribution = 'click' AND click_id IS NOT NULL
+          AND attribution NOT IN ('', 'none') AND click_id IS NOT NULL
         ORDER BY id DESC LIMIT $4) AS c
 """
 ADDRESSES: Final = """

@@ -95,7 +95,7 @@ async def collect(
         holders = _by_member(await db.fetch(HOLDERS, program_id, members))
     made = []
     for one in found:
-        click, member_id = known.get(one.click_id or "", _UNKNOWN), one.member_id or ""
+        click, member_id = known.get(one.own_click_id or "", _UNKNOWN), one.member_id or ""
         made.append(
             Facts(
                 found=one,
@@ -112,8 +112,8 @@ async def collect(
 
 
 async def _clicks(db: Db, program_id: str, found: Sequence[Conversion]) -> dict[str, _Click]:
-    names = {one.click_id for one in found if one.attribution == "click" and one.click_id}
-    wanted = [clickid.decode(name) for name in sorted(names)]
+    names = {one.own_click_id for one in found}
+    wanted = [clickid.decode(name) for name in sorted(filter(None, names))]
     days = [conversions.moment(one.ms).date() for one in wanted]
     rows = await db.fetch(CLICKS, program_id, days, [one.text for one in wanted])
     return {

@@ -79,6 +79,18 @@ async def test_rules_see_the_click(db: pg.Db, click: Click) -> None:
     ]
 
 
+async def test_rules_see_the_click_however_it_was_found(db: pg.Db, click: Click) -> None:
+    text = await click(referrer="https://cheap.example/", address=b"home")
+    await apply(db, report("t1", click_id=text), report("t2", click_id=text))
+    await db.execute("UPDATE conversion SET attribution = 'coupon'")
+    await add(db, ClickClass(classes=["human"]))
+    await add(db, Referrer(hosts=["cheap.example"]))
+    await add(db, ClickToConversion(max_s=59))
+    await add(db, AddressVelocity(most=1, window_s=60))
+    await apply(db, *(report(txn, commission_minor=300) for txn in ("t1", "t2")))
+    assert [len(case.hits) for case in await cases(db)] == [4, 3]
+
+
 async def test_rules_see_members_that_share_an_account_or_a_document(
     db: pg.Db, click: Click
 ) -> None:
