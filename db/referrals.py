@@ -22,7 +22,10 @@ from db import payout_methods as methods
 from db.pg import Db
 
 LOCK_CLAIMS: Final = "SELECT pg_advisory_xact_lock(hashtextextended('referral:' || $1, 0))"
-# Locked, so that an erasure does not pass by.
+# So that neither an erasure nor a first purchase passes by: whoever books one holds its member.
+LOCK_CLAIMANT: Final = """
+SELECT FROM member WHERE program_id = $1 AND id = $2 FOR NO KEY UPDATE
+"""
 CLAIMANT: Final = """
 SELECT m.created_at AS joined_at,
        EXISTS (SELECT FROM referral r WHERE r.program_id = $1 AND r.member_id = m.id)
@@ -30,7 +33,6 @@ SELECT m.created_at AS joined_at,
        EXISTS (SELECT FROM conversion c WHERE c.program_id = $1 AND c.member_id = m.id)
        AS has_bought
   FROM member m WHERE m.program_id = $1 AND m.id = $2 AND m.deleted_at IS NULL
-   FOR SHARE OF m
 """
 # Everybody has one referrer at most, so those above somebody stand in a line.
 IS_LOOP: Final = """
@@ -123,6 +125,8 @@ async def claim(
     program = await programs.get(db, program_id)
     rules = program.settings.referrals
     referrer_id = await referral_codes.owner(db, program_id, referrals.spelled(code))
+    # First the lock: the next statement sees what was booked before it was given.
+    await db.execute(LOCK_CLAIMANT, program_id, member_id)
     claimant = await db.fetchrow(CLAIMANT, program_id, member_id)
     if claimant is None:
         raise errors.MemberNotFound

@@ -15,14 +15,17 @@ from tests.db.bringing import (
     NOW,
     RULES,
     Shopping,
+    apply,
     bring,
     claim,
     code_of,
     join,
+    of,
     set_rules,
     shop,
     shopping,
     tell,
+    until_waiting,
 )
 from tests.db.conftest import PROGRAM
 
@@ -103,3 +106,24 @@ async def test_a_member_has_one_code_however_many_ask_at_once(db: pg.Db, pool: p
     assert sorted(is_new for _, is_new in made) == [False, False, False, True]
     with pytest.raises(errors.MemberNotFound):
         await referral_codes.make(db, PROGRAM, "mem_none", "rfc_none", NOW)
+
+
+async def test_of_a_claim_and_a_first_purchase_at_once_one_waits(
+    db: pg.Db, pool: pg.Pool, shopping: Shopping
+) -> None:
+    code = await code_of(db, await join(db))
+    buyer, guest = await join(db), await join(db)
+    reports = [await shopping.report(one) for one in (buyer, guest)]
+    async with pool.acquire() as other, pool.acquire() as third:
+        async with db.transaction():
+            await apply(db, reports[0])
+            claiming = asyncio.create_task(claim(other, buyer, code))
+            await until_waiting(third)
+        with pytest.raises(errors.ReferralTooLate):
+            await claiming
+        async with db.transaction():
+            await claim(db, guest, code)
+            buying = asyncio.create_task(tell(other, reports[1]))
+            await until_waiting(third)
+        await buying
+    assert (await of(db, guest)).state == "rewarded"
