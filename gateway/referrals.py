@@ -32,7 +32,7 @@ class NewClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which referrals are asked for."""
+    """Which referrals are asked for; who is on which side is for those who see all to ask."""
 
     state: State | None = None
     member_id: Ref | None = None
@@ -109,11 +109,12 @@ async def claimed(
 
 async def list_all(call: Call) -> web.Response:
     """Referrals, the newest first: those of the member who asks, or the program's."""
-    search = problem.decode_query(Search, call.query)
+    search, asking = problem.decode_query(Search, call.query), own(call)
+    # A member could guess by them who is on the other side.
     wanted = Wanted(
-        member_id=search.member_id,
-        referrer_id=search.referrer_id,
-        of_member=own(call),
+        member_id=search.member_id if asking is None else None,
+        referrer_id=search.referrer_id if asking is None else None,
+        of_member=asking,
         state=search.state,
     )
     async with call.app.connection() as db:

@@ -105,6 +105,11 @@ async def test_each_side_sees_its_own_and_operators_see_all(
     assert (own["referrer_minor"], own["referee_minor"]) == (10_000, None)
     [theirs] = (await bela.client.get("/v1/referrals?state=claimed")).body["data"]
     assert (theirs["side"], theirs["referrer"], theirs["member"]) == ("referee", None, bela.id)
+    for side in ("member_id", "referrer_id"):
+        for person in (asha, bela):
+            assert (await asha.client.get(f"/v1/referrals?{side}={person.id}")).body["data"] == [
+                own
+            ]
     reader = cash.operator(client, role="staff")
     [whole] = (await reader.get(f"/v1/referrals?referrer_id={asha.id}&limit=1")).body["data"]
     assert (whole["id"], whole["member"], whole["referrer"]) == (referral, bela.id, asha.id)
