@@ -88,7 +88,7 @@ async def test_rules_see_the_click_however_it_was_found(db: pg.Db, click: Click)
     await add(db, ClickToConversion(max_s=59))
     await add(db, AddressVelocity(most=1, window_s=60))
     await apply(db, *(report(txn, commission_minor=300) for txn in ("t1", "t2")))
-    assert [len(case.hits) for case in await cases(db)] == [4, 3]
+    assert sorted(len(case.hits) for case in await cases(db)) == [3, 4]
 
 
 async def test_rules_see_members_that_share_an_account_or_a_document(
