@@ -39,7 +39,7 @@ MOVES: Final = {
 }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 def test_from_a_click_to_the_bank_and_the_books_are_right_at_each_step(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,7 +50,7 @@ def opened(copied: Path, folder: Path) -> Iterator[World]:
         yield found
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 def test_a_member_is_paid_once_whoever_is_killed(copied: Path, tmp_path: Path) -> None:
     with opened(copied, tmp_path / "world") as found:
         seen = settling.killed(found, 1, random.Random(1), settling.QUICK)
