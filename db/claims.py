@@ -27,18 +27,11 @@ from db.claim_facts import Click, Order
 from db.pg import Db
 from db.programs import Program
 
-STORE: Final = """
-INSERT INTO claim
-       (id, program_id, member_id, state, version, click_id, clicked_at, offer_id, merchant_id,
-        network_id, order_id, order_minor, order_currency, ordered_at, proposal, reasons, facts,
-        currency, estimate_minor, credit_minor, credited_to, decision, decided_by, decided_at,
-        first_accepted_by, accepted_by, reason, conversion_id, language, opened_by, opened_at,
-        updated_at)
-SELECT id, program_id, member_id, state, version, click_id, clicked_at, offer_id, merchant_id,
-       network_id, order_id, order_minor, order_currency, ordered_at, proposal, reasons, facts,
-       currency, estimate_minor, credit_minor, credited_to, decision, decided_by, decided_at,
-       first_accepted_by, accepted_by, reason, conversion_id, language, opened_by, opened_at,
-       updated_at
+_columns: Final = ", ".join(Claim.__struct_fields__)
+
+STORE: Final = f"""
+INSERT INTO claim ({_columns})
+SELECT {_columns}
   FROM jsonb_populate_recordset(NULL::claim, $1::jsonb)
     ON CONFLICT (id) DO UPDATE
    SET state = excluded.state, version = excluded.version, credit_minor = excluded.credit_minor,
@@ -48,49 +41,33 @@ SELECT id, program_id, member_id, state, version, click_id, clicked_at, offer_id
        reason = excluded.reason, conversion_id = excluded.conversion_id,
        updated_at = excluded.updated_at
  WHERE claim.program_id = excluded.program_id
-"""
-SELECT: Final = """
-SELECT id, program_id, member_id, state, version, click_id, clicked_at, offer_id, merchant_id,
-       network_id, order_id, order_minor, order_currency, ordered_at, proposal, reasons, facts,
-       currency, estimate_minor, credit_minor, credited_to, decision, decided_by, decided_at,
-       first_accepted_by, accepted_by, reason, conversion_id, language, opened_by, opened_at,
-       updated_at
+"""  # noqa: S608 - the names are a class's
+SELECT: Final = f"""
+SELECT {_columns}
   FROM claim WHERE program_id = $1 AND id = $2 AND ($3::text IS NULL OR member_id = $3)
-"""
-LOCK: Final = """
-SELECT id, program_id, member_id, state, version, click_id, clicked_at, offer_id, merchant_id,
-       network_id, order_id, order_minor, order_currency, ordered_at, proposal, reasons, facts,
-       currency, estimate_minor, credit_minor, credited_to, decision, decided_by, decided_at,
-       first_accepted_by, accepted_by, reason, conversion_id, language, opened_by, opened_at,
-       updated_at
+"""  # noqa: S608 - the names are a class's
+LOCK: Final = f"""
+SELECT {_columns}
   FROM claim WHERE program_id = $1 AND id = $2 AND ($3::text IS NULL OR member_id = $3)
    FOR UPDATE
-"""
-PAGE: Final = """
-SELECT id, program_id, member_id, state, version, click_id, clicked_at, offer_id, merchant_id,
-       network_id, order_id, order_minor, order_currency, ordered_at, proposal, reasons, facts,
-       currency, estimate_minor, credit_minor, credited_to, decision, decided_by, decided_at,
-       first_accepted_by, accepted_by, reason, conversion_id, language, opened_by, opened_at,
-       updated_at
+"""  # noqa: S608 - the names are a class's
+PAGE: Final = f"""
+SELECT {_columns}
   FROM claim
  WHERE program_id = $1 AND ($2 = '' OR id < $2)
    AND ($4::text IS NULL OR member_id = $4) AND ($5::text IS NULL OR state = $5)
    AND ($6::text IS NULL OR proposal = $6) AND ($7::text IS NULL OR merchant_id = $7)
    AND ($8::text IS NULL OR click_id = $8)
  ORDER BY id DESC LIMIT $3
-"""
-UNANSWERED: Final = """
-SELECT id, program_id, member_id, state, version, click_id, clicked_at, offer_id, merchant_id,
-       network_id, order_id, order_minor, order_currency, ordered_at, proposal, reasons, facts,
-       currency, estimate_minor, credit_minor, credited_to, decision, decided_by, decided_at,
-       first_accepted_by, accepted_by, reason, conversion_id, language, opened_by, opened_at,
-       updated_at
+"""  # noqa: S608 - the names are a class's
+UNANSWERED: Final = f"""
+SELECT {_columns}
   FROM claim
  WHERE program_id = $1 AND member_id = ANY($2::text[]) AND conversion_id IS NULL
    AND state NOT IN ('rejected', 'declined')
    AND (click_id = ANY($3::text[]) OR lower(ltrim(order_id, '#')) = ANY($4::text[]))
  ORDER BY id FOR UPDATE
-"""
+"""  # noqa: S608 - the names are a class's
 LOCK_MEMBER: Final = """
 SELECT id FROM member WHERE program_id = $1 AND id = $2 AND deleted_at IS NULL
    FOR NO KEY UPDATE
