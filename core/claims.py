@@ -19,8 +19,9 @@ import msgspec
 from msgspec import Meta
 
 from core import errors, wallet
-from core.claim_rules import Facts, Verdict
+from core.claim_rules import TOLD, Facts, Verdict
 from core.conversions import FINAL, Conversion
+from core.texts import builtin
 from core.wallet import Account
 
 State = Literal["opened", "sent", "accepted", "rejected", "settled", "declined"]
@@ -163,10 +164,27 @@ def answered(claim: Claim, found: Iterable[Conversion], at: dt.datetime) -> Clai
         if one.state in FINAL or (one.booked_currency is not None and one.parked is None):
             state: State = "declined" if one.state in FINAL else "settled"
             credit = claim.credit_minor if claim.state in GIVEN else None
+            # What an operator wrote of an earlier step is not why the network declines.
+            reason = None if state == "declined" else claim.reason
             return msgspec.structs.replace(
-                claim, state=state, credit_minor=credit, conversion_id=one.id, updated_at=at
+                claim,
+                state=state,
+                credit_minor=credit,
+                reason=reason,
+                conversion_id=one.id,
+                updated_at=at,
             )
     return claim
+
+
+def explanation(claim: Claim) -> str:
+    """Why a claim was not accepted, as its member is told: in the words of the operator, or in ours
+    in the member's language, without what would tell how fraud is found."""
+    if claim.reason is not None:
+        return claim.reason
+    told = [code for code in claim.reasons if code in TOLD]
+    codes = ["declined"] if claim.state == "declined" else told or ["other"]
+    return builtin.claim_reasons(codes, claim.language)
 
 
 def booked(claim: Claim | None) -> wallet.Legs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -155,18 +155,22 @@ def is_active(config: OfferConfig, now_ms: int) -> bool:
 
 
 def link_config(
-    offer_id: str, config: OfferConfig, network: AffiliateNetwork | None = None
+    offer_id: str,
+    config: OfferConfig,
+    network: AffiliateNetwork | None = None,
+    allow: Collection[str] = (),
 ) -> LinkConfig:
     """The link that the offer's clicks are made on, through the account at a network, if that is
     what it names; InvalidDestination. A network that links know by name gets the click id in its
-    own parameter.
+    own parameter. `allow` is that of `destinations.validate`.
     """
     destination = config.destination
     if network is not None:
         if macros.compile(destination).macros:
             raise errors.InvalidDestination("through a network there are no macros of ours")
         campaign = config.network_campaign or ""
-        destination = destinations.validate(tracking.template(network, destination, campaign))
+        made = tracking.template(network, destination, campaign)
+        destination = destinations.validate(made, allow=allow)
     return LinkConfig(
         destination=destination,
         title=config.title,

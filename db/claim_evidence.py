@@ -33,12 +33,14 @@ class Content(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was said for a claim; `receipt` names where the program has it."""
+    """One thing that was said for a claim; `receipt` names where the program has it. Which operator
+    added it is told to operators only, and null to members.
+    """
 
     id: str
     text: str | None
     receipt: str | None
-    added_by: str
+    added_by: str | None
     added_at: dt.datetime
 
 

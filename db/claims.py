@@ -320,7 +320,7 @@ def _variables(template: str, after: Claim) -> dict[str, str | int]:
     if template == "claim_accepted":
         said["amount"] = money_.text(Money(after.credit_minor or 0, after.currency))
     if template == "claim_rejected":
-        said["reason"] = after.reason or ""
+        said["reason"] = claims.explanation(after)
     return said
 
 

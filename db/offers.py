@@ -7,7 +7,7 @@ offer (`of_link`), also after the member and the click's parameters were forgott
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -164,16 +164,21 @@ async def of_link(db: Db, program_id: str, link_id: str) -> str | None:
 
 
 async def add(
-    db: Db, program_id: str, drafts: Sequence[Draft], random_slug: Callable[[], str]
+    db: Db,
+    program_id: str,
+    drafts: Sequence[Draft],
+    random_slug: Callable[[], str],
+    allow: Collection[str],
 ) -> list[Publication]:
-    """Store new offers; MerchantNotFound, NetworkNotFound, CategoryNotFound, ExternalIdTaken,
+    """Store new offers, whose networks may be at the private hosts of `allow`; MerchantNotFound,
+    NetworkNotFound, CategoryNotFound, ExternalIdTaken,
     ProgramNotFound, InvalidDestination."""
     states = [offers.next_state(None, draft.config.state) for draft in drafts]
     made = [
         draft._replace(config=msgspec.structs.replace(draft.config, state=state))
         for draft, state in zip(drafts, states, strict=True)
     ]
-    configs = await _link_configs(db, program_id, made)
+    configs = await _link_configs(db, program_id, made, allow)
     wanted = [links.Draft(link_id, config, None) for link_id, config in configs.items()]
     added = await links.add_many(db, program_id, wanted, random_slug)
     for one in added.values():
@@ -184,7 +189,11 @@ async def add(
 
 
 async def change(
-    db: Db, program_id: str, changes: Mapping[str, OfferConfig], present: Mapping[str, Offer]
+    db: Db,
+    program_id: str,
+    changes: Mapping[str, OfferConfig],
+    present: Mapping[str, Offer],
+    allow: Collection[str],
 ) -> list[Publication]:
     """Replace locked offers, both by id; errors as `add`, and OfferInUse."""
     made = [
@@ -198,19 +207,25 @@ async def change(
         for offer_id, config in changes.items()
     ]
     await _write(db, UPDATE, program_id, made)
-    return await links.replace(db, program_id, await _link_configs(db, program_id, made))
+    return await links.replace(db, program_id, await _link_configs(db, program_id, made, allow))
 
 
-async def relink(db: Db, program_id: str, network_id: str) -> list[Publication]:
+async def relink(
+    db: Db, program_id: str, network_id: str, allow: Collection[str]
+) -> list[Publication]:
     """Make the links of all offers that name an account which has changed; InvalidDestination."""
     rows = await db.fetch(OF_NETWORK, program_id, network_id)
     found = await get_many(db, program_id, [row["id"] for row in rows])
     drafts = [Draft(one.id, one.link_id, one.config) for one in found]
-    return await links.replace(db, program_id, await _link_configs(db, program_id, drafts))
+    return await links.replace(db, program_id, await _link_configs(db, program_id, drafts, allow))
 
 
 async def save(
-    db: Db, program_id: str, drafts: Sequence[Draft], random_slug: Callable[[], str]
+    db: Db,
+    program_id: str,
+    drafts: Sequence[Draft],
+    random_slug: Callable[[], str],
+    allow: Collection[str],
 ) -> Saved:
     """Store drafts, or replace the offers with their external ids; one that says what is there
     changes nothing. Errors as `change`.
@@ -223,10 +238,10 @@ async def save(
         for external_id, offer in present.items()
         if _differs(offer.config, named[external_id].config)
     }
-    publications = await add(db, program_id, new, random_slug) if new else []
+    publications = await add(db, program_id, new, random_slug, allow) if new else []
     if changes:
         by_id = {offer.id: offer for offer in present.values()}
-        publications += await change(db, program_id, changes, by_id)
+        publications += await change(db, program_id, changes, by_id, allow)
     return Saved([draft.id for draft in new], list(changes), publications)
 
 
@@ -280,7 +295,9 @@ async def _write(db: Db, statement: str, program_id: str, drafts: Sequence[Draft
         raise errors.MerchantNotFound
 
 
-async def _link_configs(db: Db, program_id: str, drafts: Sequence[Draft]) -> dict[str, LinkConfig]:
+async def _link_configs(
+    db: Db, program_id: str, drafts: Sequence[Draft], allow: Collection[str]
+) -> dict[str, LinkConfig]:
     """The links of drafts by their ids; InvalidDestination names the offer that has none,
     NetworkNotFound the one whose network is neither an account of the program nor known by name.
     """
@@ -293,7 +310,7 @@ async def _link_configs(db: Db, program_id: str, drafts: Sequence[Draft]) -> dic
             where = _where(one, errors.NetworkNotFound().detail, "/network_id")
             raise errors.NetworkNotFound(errors=[where])
         try:
-            found[one.link_id] = offers.link_config(one.id, one.config, network)
+            found[one.link_id] = offers.link_config(one.id, one.config, network, allow)
         except errors.InvalidDestination as error:
             where = _where(one, error.detail, "/destination")
             raise errors.InvalidDestination(error.detail, errors=[where]) from None

@@ -27,6 +27,7 @@ EventType = Literal[
     "withdrawal.rejected",
     "withdrawal.canceled",
     "withdrawal.completed",
+    "withdrawal.unclear",
     "withdrawal.failed",
     "withdrawal.reversed",
     "conversion.created",

@@ -80,6 +80,7 @@ EVENTS: Final[dict[State, str]] = {
     "rejected": "withdrawal.rejected",
     "failed": "withdrawal.failed",
     "canceled": "withdrawal.canceled",
+    "unclear": "withdrawal.unclear",
     "paid": "withdrawal.completed",
     "reversed": "withdrawal.reversed",
 }

@@ -201,7 +201,8 @@ async def get(call: Call) -> web.Response:
         found = await stored.get(db, *_named(call), member_id=_own(call))
         evidence = await claim_evidence.of_claim(db, call.app.ring, found)
     values = msgspec.structs.asdict(shown(call, found))
-    return problem.reply(ClaimWithEvidence(**values, evidence=evidence))
+    shown_evidence = [_shown_evidence(call, one) for one in evidence]
+    return problem.reply(ClaimWithEvidence(**values, evidence=shown_evidence))
 
 
 async def add_evidence(call: Call) -> web.Response:
@@ -267,6 +268,11 @@ def shown(call: Call, one: Claim) -> ShownClaim:
         opened_at=one.opened_at,
         updated_at=one.updated_at,
     )
+
+
+def _shown_evidence(call: Call, one: Evidence) -> Evidence:
+    is_told = _own(call) in (None, one.added_by)
+    return one if is_told else msgspec.structs.replace(one, added_by=None)
 
 
 def said(one: Claim) -> dict[str, object]:

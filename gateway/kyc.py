@@ -118,8 +118,7 @@ async def _review(call: Call, action: str, version: int, reason: str | None) -> 
     ring, by, now = call.app.ring, call.principal.subject, moment(call.app.now_ms())
     async with call.app.transaction() as db:
         before = await stored.lock(db, ring, program_id, member_id)
-        if before.version != version:
-            raise errors.Conflict(f"There is a newer version, {before.version}: look at it first.")
+        _check_version(before, version)
         after = await stored.review(db, ring, program_id, before, reason=reason, by=by, now=now)
         same = await stored.others(db, ring, program_id, member_id, after.document)
         await auditing.record(
@@ -127,6 +126,19 @@ async def _review(call: Call, action: str, version: int, reason: str | None) -> 
             {"state": after.state, "reason": reason, "same_document": same},
         )  # fmt: skip
     return problem.reply(_reviewed(after, same))
+
+
+def _check_version(before: Kyc, version: int) -> None:
+    """Conflict when another version is meant than there is."""
+    if before.version == version:
+        return
+    # A review is a version of its own.
+    if before.reviewed_at is not None and before.version == version + 1:
+        raise errors.Conflict(
+            f"This version was reviewed, and is {before.state}; to decide otherwise, name version "
+            f"{before.version}."
+        )
+    raise errors.Conflict(f"The present version is {before.version}: look at it first.")
 
 
 def _reviewed(found: Kyc | None, same: list[str]) -> ReviewedKyc:
@@ -194,7 +206,7 @@ ROUTES: tuple[Route, ...] = (
         scope="withdrawals:write",
         body=KycVerification,
         reply=ReviewedKyc,
-        repeats="A version is reviewed once; a repeat is refused as outdated.",
+        repeats="A version is reviewed once; a repeat is refused, and changes nothing.",
         errors=(errors.KycNotFound, errors.Conflict),
     ),
     Route(
@@ -206,7 +218,7 @@ ROUTES: tuple[Route, ...] = (
         scope="withdrawals:write",
         body=KycRejection,
         reply=ReviewedKyc,
-        repeats="A version is reviewed once; a repeat is refused as outdated.",
+        repeats="A version is reviewed once; a repeat is refused, and changes nothing.",
         errors=(errors.KycNotFound, errors.Conflict),
     ),
 )

@@ -179,7 +179,7 @@ async def change(call: Call) -> web.Response:
             _check(after.provider, after.config, None, after.rules)
         stored = await networks.change(db, after)
         if stored.config != before.config:
-            news = await db_offers.relink(db, *_named(call))
+            news = await db_offers.relink(db, *_named(call), call.app.reachable)
         old, new = _recorded(before), _recorded(stored)
         await auditing.record(call, db, "network.change", before.id, old, new)
     await offers.publish(call, news)

@@ -95,7 +95,7 @@ async def import_offers(call: Call) -> web.Response:
         placed = await _placed(db, program_id, rows)
         await _check_states(db, program_id, rows)
         drafts = [Draft(app.new_id("offer"), app.new_id("link"), config) for config in placed]
-        saved = await stored.save(db, program_id, drafts, links.random_slug)
+        saved = await stored.save(db, program_id, drafts, links.random_slug, app.reachable)
         news.extend(saved.publications)
         created, changed = len(saved.created), len(saved.changed)
         done = Imported(created, changed, len(rows) - created - changed)

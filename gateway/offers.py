@@ -111,7 +111,7 @@ async def create(call: Call) -> web.Response:
     news: list[Publication] = []
 
     async def work(db: Db) -> Offer:
-        news.extend(await stored.add(db, program_id, [draft], links.random_slug))
+        news.extend(await stored.add(db, program_id, [draft], links.random_slug, app.reachable))
         await auditing.record(call, db, "offer.create", draft.id, after=draft.config)
         return _shown(call, await stored.get(db, program_id, draft.id))
 
@@ -196,7 +196,9 @@ async def change(call: Call) -> web.Response:
     async with app.transaction() as db:
         before = await stored.lock(db, program_id, offer_id)
         config = checked(app, msgspec.structs.replace(before.config, **wanted))
-        news = await stored.change(db, program_id, {offer_id: config}, {offer_id: before})
+        news = await stored.change(
+            db, program_id, {offer_id: config}, {offer_id: before}, app.reachable
+        )
         after = await stored.get(db, program_id, offer_id)
         await auditing.record(call, db, "offer.change", offer_id, before.config, after.config)
     await publish(call, news)
@@ -234,7 +236,7 @@ async def _save(
 ) -> tuple[stored.Offer, list[Publication]]:
     program_id = call.principal.program_id
     async with call.app.transaction() as db:
-        saved = await stored.save(db, program_id, [draft], links.random_slug)
+        saved = await stored.save(db, program_id, [draft], links.random_slug, call.app.reachable)
         present = await stored.lock_by_external_id(db, program_id, [external_id])
         found = present[external_id]
         await auditing.record(call, db, "offer.upsert", found.id, after=draft.config)

@@ -122,7 +122,7 @@ async def open_shop(stack: BenchStack) -> Shop:
     ]
     async with connected(stack) as db, db.transaction():
         await merchants.add(db, program_id, merchant_id, MerchantConfig(name="A shop"))
-        await stored.add(db, program_id, drafts, links.random_slug)
+        await stored.add(db, program_id, drafts, links.random_slug, allow=())
         await exchange_rates.put(db, program_id, [RATE])
     ring = keyring.parse(Path(stack.settings.keyring_file).read_bytes())
     minter = clickid.Minter(ring.active_click, ring.click[ring.active_click], BOOT)

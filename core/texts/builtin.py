@@ -5,7 +5,7 @@ WhatsApp says what an SMS says, and so does a push, under the subject of the mai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Final
 
@@ -49,3 +49,10 @@ def choose(own: Mapping[str, Texts], name: str, channel: Channel, wanted: str) -
         if texts is not None:
             return language, texts
     raise BadTemplate(f"there is no template {name} for {channel}")
+
+
+def claim_reasons(codes: Iterable[str], wanted: str) -> str:
+    """Why a claim was not accepted, a sentence a code, in the closest language that there is."""
+    known = (_LANGUAGES.get(language) for language in templates.languages(wanted))
+    module = next(filter(None, known))
+    return " ".join(module.CLAIM_REASONS[code] for code in codes)

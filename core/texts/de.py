@@ -225,3 +225,17 @@ SMS: Final[Mapping[str, Texts]] = {
         text="{program} kann Ihnen für die Bestellung {order} keinen Cashback geben. {reason}"
     ),
 }
+
+#: Why a claim was not accepted, by its reason.
+CLAIM_REASONS: Final[Mapping[str, str]] = {
+    "no_click": "Wir finden keinen Klick von Ihnen bei diesem Shop vor der Bestellung.",
+    "not_an_offer": "Ihr Klick galt keinem Angebot.",
+    "order_before_click": "Die Bestellung wurde vor Ihrem Klick aufgegeben.",
+    "order_too_late": "Die Bestellung wurde zu lange nach Ihrem Klick aufgegeben.",
+    "claim_too_late": "Ihr Klick liegt zu lange zurück.",
+    "click_reported": "Das Netzwerk des Shops hat zu Ihrem Klick schon einen Kauf gemeldet.",
+    "order_reported": "Das Netzwerk des Shops hat diese Bestellung schon gemeldet.",
+    "no_cashback": "Das Angebot gibt für diese Bestellung keinen Cashback.",
+    "declined": "Das Netzwerk des Shops hat die Bestellung nicht bestätigt.",
+    "other": "Unsere Aufzeichnungen bestätigen den Kauf nicht.",
+}

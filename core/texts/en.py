@@ -223,3 +223,17 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "claim_rejected": Texts(text="{program} cannot give you cashback for order {order}. {reason}"),
 }
+
+#: Why a claim was not accepted, by its reason.
+CLAIM_REASONS: Final[Mapping[str, str]] = {
+    "no_click": "We have no click of yours at this shop from before the order.",
+    "not_an_offer": "Your click was not on an offer.",
+    "order_before_click": "The order was placed before your click.",
+    "order_too_late": "The order was placed too long after your click.",
+    "claim_too_late": "Your click is too long ago.",
+    "click_reported": "The shop's network has already reported a purchase for your click.",
+    "order_reported": "The shop's network has already reported this order.",
+    "no_cashback": "The offer gives no cashback for this order.",
+    "declined": "The shop's network did not confirm the order.",
+    "other": "Our records do not confirm the purchase.",
+}

@@ -223,3 +223,17 @@ SMS: Final[Mapping[str, Texts]] = {
         text="{program} no puede darle cashback por el pedido {order}. {reason}"
     ),
 }
+
+#: Why a claim was not accepted, by its reason.
+CLAIM_REASONS: Final[Mapping[str, str]] = {
+    "no_click": "No encontramos ningún clic suyo en esta tienda antes del pedido.",
+    "not_an_offer": "Su clic no fue en una oferta.",
+    "order_before_click": "El pedido se hizo antes de su clic.",
+    "order_too_late": "El pedido se hizo demasiado tiempo después de su clic.",
+    "claim_too_late": "Ha pasado demasiado tiempo desde su clic.",
+    "click_reported": "La red de la tienda ya ha comunicado una compra por su clic.",
+    "order_reported": "La red de la tienda ya ha comunicado este pedido.",
+    "no_cashback": "La oferta no da cashback por este pedido.",
+    "declined": "La red de la tienda no ha confirmado el pedido.",
+    "other": "Nuestros registros no confirman la compra.",
+}

@@ -223,3 +223,17 @@ SMS: Final[Mapping[str, Texts]] = {
         text="{program} ne peut pas vous donner de cashback pour la commande {order}. {reason}"
     ),
 }
+
+#: Why a claim was not accepted, by its reason.
+CLAIM_REASONS: Final[Mapping[str, str]] = {
+    "no_click": "Nous ne trouvons aucun clic de votre part sur cette boutique avant la commande.",
+    "not_an_offer": "Votre clic ne portait pas sur une offre.",
+    "order_before_click": "La commande a été passée avant votre clic.",
+    "order_too_late": "La commande a été passée trop longtemps après votre clic.",
+    "claim_too_late": "Votre clic est trop ancien.",
+    "click_reported": "Le réseau de la boutique a déjà signalé un achat pour votre clic.",
+    "order_reported": "Le réseau de la boutique a déjà signalé cette commande.",
+    "no_cashback": "L'offre ne donne pas de cashback pour cette commande.",
+    "declined": "Le réseau de la boutique n'a pas confirmé la commande.",
+    "other": "Nos données ne confirment pas l'achat.",
+}

@@ -219,3 +219,17 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "claim_rejected": Texts(text="{program} ऑर्डर {order} पर आपको कैशबैक नहीं दे सकता। {reason}"),
 }
+
+#: Why a claim was not accepted, by its reason.
+CLAIM_REASONS: Final[Mapping[str, str]] = {
+    "no_click": "ऑर्डर से पहले इस दुकान पर आपका कोई क्लिक हमें नहीं मिला।",
+    "not_an_offer": "आपका क्लिक किसी ऑफ़र पर नहीं था।",
+    "order_before_click": "ऑर्डर आपके क्लिक से पहले दिया गया था।",
+    "order_too_late": "ऑर्डर आपके क्लिक के बहुत देर बाद दिया गया था।",
+    "claim_too_late": "आपका क्लिक बहुत पुराना है।",
+    "click_reported": "दुकान का नेटवर्क आपके क्लिक की ख़रीद पहले ही बता चुका है।",
+    "order_reported": "दुकान का नेटवर्क यह ऑर्डर पहले ही बता चुका है।",
+    "no_cashback": "इस ऑर्डर पर ऑफ़र कोई कैशबैक नहीं देता।",
+    "declined": "दुकान के नेटवर्क ने ऑर्डर की पुष्टि नहीं की।",
+    "other": "हमारे रिकॉर्ड ख़रीद की पुष्टि नहीं करते।",
+}

@@ -14,6 +14,7 @@ from core.claims import Act, Claim, State, Step
 from core.conversions import Conversion
 from core.money import Money
 from core.offers import Cashback, Fixed, MemberCap, OfCommission, OfferConfig, OfSale, Used
+from core.texts import builtin
 from core.wallet import Account
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -281,3 +282,25 @@ def test_also_one_that_nobody_has_decided_or_that_was_settled_by_hand(state: Sta
 def test_a_claim_that_was_refused_stays_so(state: State) -> None:
     before = claim(state)
     assert claims.answered(before, [conversion()], NOW) is before
+
+
+def test_a_refusal_is_explained_in_the_members_language_without_what_tells_of_fraud() -> None:
+    refused = claim("rejected", reasons=["click_reported", "click_suspect"], language="de-AT")
+    said = "Das Netzwerk des Shops hat zu Ihrem Klick schon einen Kauf gemeldet."
+    assert claims.explanation(refused) == said
+    hidden = claim("rejected", reasons=["click_not_human"], language="pt")
+    assert claims.explanation(hidden) == "Our records do not confirm the purchase."
+    written = msgspec.structs.replace(hidden, reason="It was canceled.")
+    assert claims.explanation(written) == "It was canceled."
+    # What was written with an earlier step is not told as why the network declines.
+    before = claim("accepted", credit_minor=100, credited_to="pending", reason="a good customer")
+    declined = claims.answered(before, [conversion(state="rejected")], NOW)
+    assert claims.explanation(declined) == "The shop's network did not confirm the order."
+
+
+@pytest.mark.parametrize("language", ["en", "de", "es", "fr", "hi"])
+def test_each_reason_that_members_are_told_has_its_sentence(language: str) -> None:
+    for code in (*claim_rules.TOLD, "declined", "other"):
+        said = builtin.claim_reasons([code], language)
+        assert said
+        assert (said == builtin.claim_reasons([code], "en")) == (language == "en")

@@ -79,7 +79,7 @@ async def click(db: pg.Db, owner: pg.Db) -> str:
     await members.add(db, RING, PROGRAM, MEMBER, members.NewMember())
     await networks.add(db, RING, PROGRAM, NETWORK, NEW, b"")
     await merchants.add(db, PROGRAM, "mrc_1", MerchantConfig(name="Shop"))
-    await offers.add(db, PROGRAM, [offers.Draft("off_1", LINK, OFFER)], lambda: "tea")
+    await offers.add(db, PROGRAM, [offers.Draft("off_1", LINK, OFFER)], lambda: "tea", ())
     minter = clickid.Minter(RING.active_click, RING.click[RING.active_click], 7)
     at_ms = (CLICKED - conversions.EPOCH) // dt.timedelta(milliseconds=1)
     text = minter.mint(at_ms, PROGRAM, ids.link_bits(LINK))

@@ -305,4 +305,4 @@ async def store_capped_offer(db: pg.Db) -> None:
         destination="https://shop.example.com/?subid={click_id}",
         state="active",
     )
-    await offers.add(db, PROGRAM, [offers.Draft("off_1", LINK, config)], lambda: "tea")
+    await offers.add(db, PROGRAM, [offers.Draft("off_1", LINK, config)], lambda: "tea", ())

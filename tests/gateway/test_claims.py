@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.app import App
-from tests.gateway import cash, claiming, reporting
+from tests.gateway import cash, claiming, postbox, reporting
 from tests.gateway.cash import RUPEES, Person
 from tests.gateway.claiming import ADMIN, CLICKED_S, PATH, Shop, file, filed, seen
 from tests.gateway.conftest import Client, Db
@@ -103,6 +104,25 @@ async def test_a_network_that_rejects_declines_and_one_that_knows_it_gives_no_cr
     twice = await filed(asha.client, await claiming.click(shop, asha.id), order_id="#77")
     assert (twice["state"], twice["reasons"]) == ("rejected", ["order_reported"])
     assert await claiming.purse(asha) == (250, 0)
+
+
+async def test_a_refusal_says_why_in_the_members_language(
+    client: Client, app: App, db: Db, shop: Shop, asha: Person
+) -> None:
+    await claiming.set_policy(client, mode="automatic")
+    german = Client(client.session, client.url, {**asha.client.headers, "Accept-Language": "de"})
+    late = await claiming.click(shop, asha.id, age_s=60)
+    declined = await claiming.click(shop, asha.id)
+    await filed(german, late)
+    await filed(german, declined)
+    said = {"click_id": declined, "txid": "t1", "payout": "5"}
+    await reporting.report(shop.network, **said, status="rejected")
+    rows = await db.fetch("SELECT * FROM notification WHERE template = 'claim_rejected'")
+    told = [msgspec.json.decode(postbox.opened(app, row, "variables")) for row in rows]
+    assert sorted(one["reason"] for one in told) == [
+        "Das Netzwerk des Shops hat die Bestellung nicht bestätigt.",
+        "Die Bestellung wurde vor Ihrem Klick aufgegeben.",
+    ]
 
 
 async def test_a_claim_and_a_report_at_one_moment_give_the_cashback_once(
@@ -247,6 +267,8 @@ async def test_evidence_is_added_while_something_can_come_of_it(
         ("On my phone.", asha.id),
         ("The shop confirms it.", "test"),
     ]
+    own = (await seen(asha.client, claim))["evidence"]
+    assert [one["added_by"] for one in own] == [asha.id, None]
     stored = await db.fetchval("SELECT string_agg(content, '') FROM claim_evidence")
     assert b"phone" not in stored
     why = {"reason": "It was canceled."}

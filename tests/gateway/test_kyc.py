@@ -63,6 +63,21 @@ async def test_what_was_changed_since_is_not_verified_by_mistake(client: Client,
     assert (await asha.client.get("/v1/kyc")).body["state"] == "submitted"
 
 
+async def test_a_review_that_is_sent_again_is_told_what_was_decided(
+    client: Client, app: App
+) -> None:
+    asha = await cash.person(client, app)
+    await asha.client.put("/v1/kyc", PAN)
+    path = f"/v1/members/{asha.id}/kyc/verify"
+    assert (await cash.operator(client).post(path, {"version": 1})).status == 200
+    again = await cash.operator(client).post(path, {"version": 1})
+    assert (again.status, again.code) == (409, "conflict")
+    assert again.body["detail"].startswith("This version was reviewed, and is verified")
+    await asha.client.put("/v1/kyc", {**PAN, "number": "ABCPE9999F"})
+    since = await cash.operator(client).post(path, {"version": 2})
+    assert since.body["detail"] == "The present version is 3: look at it first."
+
+
 async def test_operators_are_told_who_else_has_the_document(
     client: Client, other: Client, app: App
 ) -> None:

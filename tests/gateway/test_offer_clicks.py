@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
 from core import clicks
+from core.settings import Settings
 from db import keys, offers
 from gateway.app import App
 from tests.gateway import cash, people
-from tests.gateway.conftest import Client, Db
+from tests.gateway.conftest import Client, Db, running
 from tests.gateway.test_offers import PATH, SHOP, add, body, count, merchant, refused, snapshot
 
 
@@ -185,6 +187,26 @@ async def test_links_follow_the_account_that_they_are_made_through(
     refused(answer, 422, "invalid_destination")
     assert answer.body["errors"][0]["offer"] == through["id"]
     assert (await client.get(path)).body["config"] == moved["config"]
+
+
+async def test_a_network_at_a_private_host_is_linked_through_where_that_is_allowed(
+    client: Client, settings: Settings, redis: Redis, db: Db
+) -> None:
+    shop, plain = await merchant(client), SHOP.partition("?")[0]
+    network = await account(client, link="http://127.0.0.1:9/go?s={click_id}")
+    wanted = body(shop, destination=plain, network_id=network)
+    refused(await client.post(PATH, wanted), 422, "invalid_destination")
+    allowing = msgspec.structs.replace(settings, outbound_allow="127.0.0.1")
+    async with running(allowing) as (_, url):
+        caller = Client(client.session, url, client.headers)
+        offer = await add(caller, shop, destination=plain, network_id=network)
+        assert (await snapshot(redis, db, offer)).template.parts[0] == "http://127.0.0.1:9/go?s="
+        named = {**wanted, "external_id": "tea"}
+        assert (await caller.put(f"{PATH}/upsert", named)).status == 200
+        assert (await caller.patch(f"{PATH}/{offer['id']}", {"rank": 5})).status == 200
+        moved = {"config": {"link": "http://127.0.0.1:10/go?s={click_id}"}}
+        assert (await caller.patch(f"/v1/networks/{network}", moved)).status == 200
+    assert (await snapshot(redis, db, offer)).template.parts[0] == "http://127.0.0.1:10/go?s="
 
 
 async def test_the_paths_of_the_design_answer_alike(client: Client) -> None:

@@ -141,8 +141,13 @@ async def test_what_failed_is_given_back_and_not_paid_by_a_late_word(
 async def test_a_word_about_another_amount_is_left_to_an_operator(
     client: Client, staff: Client, app: App, db: Db, slug: str, word: str
 ) -> None:
+    hook = {"url": "https://hooks.example.com/", "events": ["withdrawal.unclear"]}
+    assert (await client.post("/v1/webhook-endpoints", hook)).status == 201
     asha, id_ = await paying(client, staff, app, slug)
     await say(client, slug, id_, word, 99 * RUPEES)
+    [heard] = await db.fetch("SELECT type, body FROM webhook_delivery")
+    assert heard["type"] == "withdrawal.unclear"
+    assert msgspec.json.decode(heard["body"])["data"]["state"] == "unclear"
     operator, path = cash.operator(client), f"/v1/withdrawals/{id_}"
     seen = (await operator.get(path)).body
     assert (seen["state"], await cash.balance(asha)) == ("unclear", (0, 100 * RUPEES))
