@@ -4,13 +4,11 @@ from hypothesis import strategies as st
 
 from core import signing
 from core.errors import BadSignature
+from tests.core.test_vectors import VECTORS
 
-# From the test suite of the Standard Webhooks libraries.
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-MESSAGE_ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
-SENT_S = 1614265330
-BODY = b'{"test": 2432232314}'
-SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+PARTS = VECTORS["8 Standard Webhooks"].parts
+SECRET, MESSAGE_ID, SIGNATURE = PARTS["secret"], PARTS["message_id"], PARTS["signature"]
+SENT_S, BODY = int(PARTS["time"]), PARTS["body"].encode()
 
 OTHER = signing.new_secret(bytes(32))
 HEADERS = signing.sign([SECRET], MESSAGE_ID, SENT_S, BODY)

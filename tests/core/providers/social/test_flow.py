@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from core.errors import ProviderUnavailable
 from core.providers.social import flow
 from core.providers.social.flow import Profile
+from tests.core.test_vectors import VECTORS
 
 # RFC 7636, appendix B.
 OCTETS = bytes.fromhex("7418dfb49799e0254ffa607dd8adbbba16d4254d69d6bff05b5805585384 8d79")
-VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+VERIFIER, CHALLENGE = VECTORS["10 PKCE"].parts.values()
 
 
 def test_the_vector_of_the_rfc() -> None:
