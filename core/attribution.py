@@ -113,6 +113,11 @@ def guess(
     return _doubted(owned, last.clicked_at, last.click, rules, offer)
 
 
+def barred(found: Conversion) -> Conversion:
+    """The conversion as nobody's: whose it would be is banned."""
+    return _nobodys(found, "its member is banned")
+
+
 def refusal(found: Conversion, offer: OfferConfig, clicked_at: dt.datetime) -> str:
     """Why the offer does not take the conversion for a click at this moment (`offers.refusal`)."""
     return offers.refusal(offer, _ms(clicked_at), _ms(clicked_at + _after(found, clicked_at)))

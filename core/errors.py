@@ -103,6 +103,7 @@ StampgateError                     500 internal_error
 │   ├── BudgetExhausted            409 budget_exhausted
 │   ├── ApiKeyRevoked              409 api_key_revoked
 │   ├── NotResendable              409 not_resendable
+│   ├── MemberBanned               409 member_banned
 │   ├── KycNotVerified             409 kyc_not_verified
 │   ├── TooManyPayoutMethods       409 too_many_payout_methods
 │   ├── WithdrawalNotOpen          409 withdrawal_not_open
@@ -595,6 +596,10 @@ class ApiKeyRevoked(Conflict, code="api_key_revoked"):
 
 class NotResendable(Conflict, code="not_resendable"):
     """The notification is under way or was sent, or what it said is no longer kept."""
+
+
+class MemberBanned(Conflict, code="member_banned"):
+    """The program has banned the member."""
 
 
 class KycNotVerified(Conflict, code="kyc_not_verified"):

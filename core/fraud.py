@@ -18,7 +18,7 @@ import msgspec
 
 from core import conversions, errors, ids
 from core.conversions import Conversion, Review
-from core.fraud_rules import Condition, Facts
+from core.fraud_rules import Condition, Facts, OfConversion
 
 Action = Literal["flag", "hold", "reject"]
 CaseState = Literal["open", "released", "rejected"]
@@ -71,17 +71,22 @@ def hits(rules: Iterable[Rule], facts: Facts, known: Collection[Hit]) -> list[Hi
     """What these rules, and its network, say of a conversion that they have not said before."""
     by_network = held_by_network(facts.found, known)
     by_rules = [
-        hit(rule, facts.found.id, why)
+        hit(rule, facts.found.id, said)
         for rule in rules
-        if not any(_has_said(rule, one) for one in known)
-        and (why := rule.condition.why(facts)) is not None
+        if not any(_has_said(rule, one) for one in known) and (said := why(rule, facts)) is not None
     ]
     return by_rules if by_network is None else [by_network, *by_rules]
 
 
-def hit(rule: Rule, conversion_id: str, why: str) -> Hit:
+def why(rule: Rule, facts: Facts) -> str | None:
+    """Why the rule hits the conversion, if it does; one about withdrawals never does."""
+    condition = rule.condition
+    return condition.why(facts) if isinstance(condition, OfConversion) else None
+
+
+def hit(rule: Rule, conversion_id: str, reason: str) -> Hit:
     """The rule hits the conversion."""
-    return Hit(conversion_id, rule.id, rule.version, rule.action, rule.is_shadow, why)
+    return Hit(conversion_id, rule.id, rule.version, rule.action, rule.is_shadow, reason)
 
 
 def held_by_network(found: Conversion, known: Iterable[Hit]) -> Hit | None:

@@ -15,18 +15,11 @@ from msgspec import Meta
 from core import classes, clickid, conversions, errors
 from core.classes import ClassName
 from core.conversions import Conversion
+from core.fraud_kinds import DAY_S, Count, Kind, Minor, Percent, Seconds, Window
 from core.links import Host
+from core.withdrawal_rules import OfWithdrawal, WithdrawalVelocity
 
-DAY_S: Final = 86_400
-#: Of a member's history no more than the latest so many are looked at.
-HISTORY_MAX: Final = 200
 CLASSES_MAX: Final = len(classes.NAMES)
-
-Seconds = Annotated[int, Meta(ge=1, le=400 * DAY_S)]
-Window = Annotated[int, Meta(ge=60, le=400 * DAY_S)]
-Count = Annotated[int, Meta(ge=1, le=HISTORY_MAX - 1)]
-Minor = Annotated[int, Meta(ge=0, le=10**15)]
-Percent = Annotated[int, Meta(ge=1, le=100)]
 
 
 class History(NamedTuple):
@@ -54,13 +47,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     holders: int = 1
 
 
-class _Kind(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
-):
-    """The base of all kinds."""
-
-
-class ClickToConversion(_Kind, frozen=True, kw_only=True, tag="click_to_conversion"):
+class ClickToConversion(Kind, frozen=True, kw_only=True, tag="click_to_conversion"):
     """It came sooner after its click than `min_s`, or later than `max_s`."""
 
     min_s: Seconds | None = None
@@ -78,7 +65,7 @@ class ClickToConversion(_Kind, frozen=True, kw_only=True, tag="click_to_conversi
         return None
 
 
-class ClickClass(_Kind, frozen=True, kw_only=True, tag="click_class"):
+class ClickClass(Kind, frozen=True, kw_only=True, tag="click_class"):
     """Its click was of one of these classes; whatever is not human, unless some are named."""
 
     classes: Annotated[list[ClassName], Meta(min_length=1, max_length=CLASSES_MAX)] | None = None
@@ -92,7 +79,7 @@ class ClickClass(_Kind, frozen=True, kw_only=True, tag="click_class"):
         return f"its click was {name}" if is_hit else None
 
 
-class Referrer(_Kind, frozen=True, kw_only=True, tag="referrer"):
+class Referrer(Kind, frozen=True, kw_only=True, tag="referrer"):
     """Its click came from a page of one of these hosts, or of a host below one."""
 
     hosts: Annotated[list[Host], Meta(min_length=1, max_length=200)]
@@ -104,7 +91,7 @@ class Referrer(_Kind, frozen=True, kw_only=True, tag="referrer"):
         return f"its click came from {facts.referrer}" if above & set(self.hosts) else None
 
 
-class MemberVelocity(_Kind, frozen=True, kw_only=True, tag="member_velocity"):
+class MemberVelocity(Kind, frozen=True, kw_only=True, tag="member_velocity"):
     """The member has more than `most` conversions within `window_s`."""
 
     most: Count
@@ -123,7 +110,7 @@ class MemberVelocity(_Kind, frozen=True, kw_only=True, tag="member_velocity"):
         return f"it is the member's conversion {made} within {self.window_s} s"
 
 
-class AddressVelocity(_Kind, frozen=True, kw_only=True, tag="address_velocity"):
+class AddressVelocity(Kind, frozen=True, kw_only=True, tag="address_velocity"):
     """More than `most` conversions within `window_s` had clicks of one day from one network, /24 or
     /48."""
 
@@ -138,7 +125,7 @@ class AddressVelocity(_Kind, frozen=True, kw_only=True, tag="address_velocity"):
         return f"it is conversion {made} from its address within {self.window_s} s"
 
 
-class NewMember(_Kind, frozen=True, kw_only=True, tag="new_member"):
+class NewMember(Kind, frozen=True, kw_only=True, tag="new_member"):
     """It is the first conversion of a member who joined less than `younger_than_s` before, and its
     cashback is above `above_minor`, in minor units of the program's currency."""
 
@@ -161,7 +148,7 @@ class NewMember(_Kind, frozen=True, kw_only=True, tag="new_member"):
         return f"it is the first of a member who joined {max(age_s, 0):.0f} s before"
 
 
-class Reversals(_Kind, frozen=True, kw_only=True, tag="reversals"):
+class Reversals(Kind, frozen=True, kw_only=True, tag="reversals"):
     """Of the member's other conversions within `window_s`, at least `at_least` of them, `percent`
     or more were rejected or reversed."""
 
@@ -183,7 +170,7 @@ class Reversals(_Kind, frozen=True, kw_only=True, tag="reversals"):
         return f"{taken_back} of the member's {others} conversions before were taken back"
 
 
-class Amount(_Kind, frozen=True, kw_only=True, tag="amount"):
+class Amount(Kind, frozen=True, kw_only=True, tag="amount"):
     """Its cashback, or the commission, is above `above_minor`, in minor units of the program's
     currency."""
 
@@ -200,7 +187,7 @@ class Amount(_Kind, frozen=True, kw_only=True, tag="amount"):
         return f"its {self.of} is {amount}, above {self.above_minor}"
 
 
-class SharedPayoutMethod(_Kind, frozen=True, kw_only=True, tag="shared_payout_method"):
+class SharedPayoutMethod(Kind, frozen=True, kw_only=True, tag="shared_payout_method"):
     """More than `most` members are paid to the same account."""
 
     most: Count = 1
@@ -212,7 +199,7 @@ class SharedPayoutMethod(_Kind, frozen=True, kw_only=True, tag="shared_payout_me
         return f"{facts.payees} members are paid to the same account"
 
 
-class SharedDocument(_Kind, frozen=True, kw_only=True, tag="shared_document"):
+class SharedDocument(Kind, frozen=True, kw_only=True, tag="shared_document"):
     """More than `most` members handed in the same document."""
 
     most: Count = 1
@@ -224,7 +211,7 @@ class SharedDocument(_Kind, frozen=True, kw_only=True, tag="shared_document"):
         return f"{facts.holders} members handed in the same document"
 
 
-Condition: TypeAlias = (
+OfConversion: TypeAlias = (
     ClickToConversion
     | ClickClass
     | Referrer
@@ -236,6 +223,7 @@ Condition: TypeAlias = (
     | SharedPayoutMethod
     | SharedDocument
 )
+Condition: TypeAlias = OfConversion | OfWithdrawal
 
 
 def check(condition: Condition) -> None:
@@ -246,6 +234,8 @@ def check(condition: Condition) -> None:
             raise _wrong("Say min_s, max_s, or both.")
         if least is not None and most is not None and least > most:
             raise _wrong("min_s is not above max_s.")
+    if isinstance(condition, WithdrawalVelocity) and condition.is_empty:
+        raise _wrong("Say most, above_minor, or both.")
 
 
 def spans_s(conditions: Iterable[Condition]) -> list[int]:

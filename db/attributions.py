@@ -16,7 +16,7 @@ from core.attribution import Candidate, Candidates, Click
 from core.clickid import ClickId
 from core.conversions import GUESSED, NO_HINTS, Conversion, Item, Word
 from core.keyring import KeyRing
-from db import offers
+from db import members, offers
 from db.bookings import Act
 from db.networks import Network
 from db.pg import Db
@@ -123,6 +123,7 @@ async def owned(
             decided[one.id] = attribution.decide(
                 one, proof, click, network.rules, act.at, act.patience, offer
             )
+    await _bar(db, network.program_id, found, decided)
     words |= {name: word for name, (_, word) in decided.items() if word is not None}
     return [decided[one.id][0] if one.id in decided else one for one in found]
 
@@ -149,6 +150,22 @@ async def _guessed(db: Db, network: Network, one: Conversion) -> tuple[Conversio
     names = (each.click.offer_id for each in known.clicks)
     given = await offers.configs(db, one.program_id, names)
     return attribution.guess(one, known, network.rules, given)
+
+
+async def _bar(
+    db: Db,
+    program_id: str,
+    found: Sequence[Conversion],
+    decided: dict[str, tuple[Conversion, Word | None]],
+) -> None:
+    """Leave to nobody what a banned member would get."""
+    owners = {one.member_id for one, _ in decided.values() if one.member_id is not None}
+    if not owners:
+        return
+    banned = await members.banned(db, program_id, owners)
+    for one in found:
+        if one.id in decided and decided[one.id][0].member_id in banned:
+            decided[one.id] = attribution.barred(one), None
 
 
 async def _fitting(

@@ -22,7 +22,7 @@ from core.claims import Act, Claim, State, Step
 from core.conversions import Conversion
 from core.keyring import KeyRing
 from core.money import Money
-from db import claim_facts, merchants, money, notices, webhooks
+from db import claim_facts, members, merchants, money, notices, webhooks
 from db.claim_facts import Click, Order
 from db.pg import Db
 from db.programs import Program
@@ -119,13 +119,14 @@ async def file(
 ) -> Claim:
     """Store a claim with what our records say of it; in automatic mode decide it, too.
 
-    In the caller's transaction. MemberNotFound, ClickNotFound, MerchantNotFound, ClaimTooEarly,
-    TooManyClaims, OrderClaimed, ClickClaimed, InvalidRequest.
+    In the caller's transaction. MemberNotFound, MemberBanned, ClickNotFound, MerchantNotFound,
+    ClaimTooEarly, TooManyClaims, OrderClaimed, ClickClaimed, InvalidRequest.
     """
     claim_rules.check_time(policy, new.order.ordered_at, act.at)
     member_id = new.order.member_id
     if await db.fetchval(LOCK_MEMBER, program.id, member_id) is None:
         raise errors.MemberNotFound
+    await members.check_ban(db, program.id, member_id)
     since = act.at - claim_rules.RECENT
     claim_rules.check_count(policy, await db.fetchval(RECENT, program.id, member_id, since))
     found = await _click(db, ring, program.id, policy, new)

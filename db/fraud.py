@@ -16,6 +16,7 @@ import msgspec
 from core import conversions, fraud
 from core.conversions import Conversion
 from core.fraud import CaseState, Hit
+from core.fraud_rules import OfConversion
 from db import bookings, fraud_facts, fraud_rules, webhooks
 from db.bookings import Act, Pair
 from db.pg import Db
@@ -100,7 +101,8 @@ async def judge(
 ) -> tuple[list[Pair], set[str]]:
     """Look at what reports changed: the same pairs as the rules leave them, which are stored, and
     which conversions they hold."""
-    rules = await fraud_rules.current(db, program_id)
+    current = await fraud_rules.current(db, program_id)
+    rules = [one for one in current if isinstance(one.condition, OfConversion)]
     found = [
         after for _, after in pairs if fraud.is_judged(after) and (rules or after.review == "held")
     ]

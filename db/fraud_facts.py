@@ -13,8 +13,8 @@ import asyncpg
 
 from core import clickid, clicks, conversions
 from core.conversions import Conversion
+from core.fraud_kinds import HISTORY_MAX
 from core.fraud_rules import (
-    HISTORY_MAX,
     AddressVelocity,
     ClickClass,
     Condition,

@@ -48,9 +48,11 @@ DELETE: Final = "UPDATE fraud_rule SET deleted_at = $3 WHERE program_id = $1 AND
 COUNT_HITS: Final = """
 SELECT rule_id, count(*) FILTER (WHERE NOT is_shadow) AS loud,
        count(*) FILTER (WHERE is_shadow) AS in_shadow
-  FROM fraud_hit
- WHERE program_id = $1 AND withdrawn_at IS NULL
-   AND (rule_id, rule_version) IN (SELECT * FROM unnest($2::text[], $3::integer[]))
+  FROM (SELECT rule_id, rule_version, is_shadow FROM fraud_hit
+         WHERE program_id = $1 AND withdrawn_at IS NULL
+         UNION ALL
+        SELECT rule_id, rule_version, is_shadow FROM withdrawal_hit WHERE program_id = $1) AS hit
+ WHERE (rule_id, rule_version) IN (SELECT * FROM unnest($2::text[], $3::integer[]))
  GROUP BY rule_id
 """
 
@@ -72,7 +74,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hits(NamedTuple):
-    """How many conversions the present version of a rule has hit."""
+    """How many conversions, or withdrawals, the present version of a rule has hit."""
 
     loud: int = 0
     in_shadow: int = 0

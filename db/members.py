@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import asyncpg
@@ -30,26 +30,26 @@ SELECT id, $1, external_id, profile, name, attributes::jsonb
   FROM unnest($2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[])
        AS item (id, external_id, profile, name, attributes)
     ON CONFLICT (program_id, external_id) DO NOTHING
-RETURNING id, external_id, profile, name, attributes, created_at, updated_at
+RETURNING id, external_id, profile, name, attributes, created_at, updated_at, banned_at
 """
 SELECT = """
-SELECT id, external_id, profile, name, attributes, created_at, updated_at FROM member
+SELECT id, external_id, profile, name, attributes, created_at, updated_at, banned_at FROM member
  WHERE id = $2 AND program_id = $1 AND deleted_at IS NULL
 """
 SELECT_FOR_UPDATE = """
-SELECT id, external_id, profile, name, attributes, created_at, updated_at FROM member
+SELECT id, external_id, profile, name, attributes, created_at, updated_at, banned_at FROM member
  WHERE id = $2 AND program_id = $1 AND deleted_at IS NULL
    FOR NO KEY UPDATE
 """
 SELECT_BY_EXTERNAL_ID_FOR_UPDATE = """
-SELECT id, external_id, profile, name, attributes, created_at, updated_at FROM member
+SELECT id, external_id, profile, name, attributes, created_at, updated_at, banned_at FROM member
  WHERE external_id = $2 AND program_id = $1 AND deleted_at IS NULL
    FOR NO KEY UPDATE
 """
 UPDATE = """
 UPDATE member SET external_id = $2, profile = $3, name = $4, attributes = $5, updated_at = now()
  WHERE id = $1
-RETURNING id, external_id, profile, name, attributes, created_at, updated_at
+RETURNING id, external_id, profile, name, attributes, created_at, updated_at, banned_at
 """
 # The external id may be given out again; the ledger knows the member by its own id.
 DELETE = """
@@ -58,13 +58,22 @@ UPDATE member SET deleted_at = now(), external_id = NULL
 RETURNING id
 """
 PAGE = """
-SELECT id, external_id, profile, name, attributes, created_at, updated_at FROM member
+SELECT id, external_id, profile, name, attributes, created_at, updated_at, banned_at FROM member
  WHERE program_id = $1 AND deleted_at IS NULL AND id > $2
    AND ($4::text IS NULL OR external_id = $4)
  ORDER BY id LIMIT $3
 """
 EXISTS = """
 SELECT EXISTS (SELECT FROM member WHERE id = $2 AND program_id = $1 AND deleted_at IS NULL)
+"""
+BAN = "UPDATE member SET banned_at = $3 WHERE program_id = $1 AND id = $2"
+# Shared, so that whoever bans the member waits for what was begun before.
+IS_BANNED = """
+SELECT banned_at IS NOT NULL FROM member WHERE program_id = $1 AND id = $2 FOR SHARE
+"""
+BANNED = """
+SELECT id FROM member
+ WHERE program_id = $1 AND id = ANY($2::text[]) AND banned_at IS NOT NULL
 """
 
 
@@ -77,6 +86,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Attributes
     created_at: dt.datetime
     updated_at: dt.datetime
+    banned_at: dt.datetime | None = None
 
 
 class NewMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,6 +172,29 @@ async def delete(db: Db, program_id: str, member_id: str) -> None:
     """Delete the member, whose account stays in the ledger; MemberNotFound."""
     if await db.fetchval(DELETE, program_id, member_id) is None:
         raise errors.MemberNotFound
+
+
+async def ban(
+    db: Db, ring: KeyRing, program_id: str, member_id: str, at: dt.datetime | None
+) -> tuple[Member, bool]:
+    """Ban the member from this moment on, or with None no more; and whether that changes anything.
+    MemberNotFound."""
+    present = _member(ring, await db.fetchrow(SELECT_FOR_UPDATE, program_id, member_id))
+    if (present.banned_at is None) == (at is None):
+        return present, False
+    await db.execute(BAN, program_id, member_id, at)
+    return msgspec.structs.replace(present, banned_at=at), True
+
+
+async def check_ban(db: Db, program_id: str, member_id: str) -> None:
+    """MemberBanned; nobody bans the member before the caller's transaction ends."""
+    if await db.fetchval(IS_BANNED, program_id, member_id):
+        raise errors.MemberBanned
+
+
+async def banned(db: Db, program_id: str, member_ids: Collection[str]) -> set[str]:
+    """Those of these members who are banned."""
+    return {row["id"] for row in await db.fetch(BANNED, program_id, list(member_ids))}
 
 
 async def page(

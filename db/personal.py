@@ -27,7 +27,7 @@ TIMEOUT_S: Final = 3_000
 
 EXPORT_MEMBER: Final = """
 SELECT id, external_id, name, attributes, profile, id AS sealed_for, created_at, updated_at,
-       deleted_at
+       banned_at, deleted_at
   FROM member WHERE program_id = $1 AND id = $2
 """
 # Its row stays, because the ledger goes on naming it: what it then names is nobody.

@@ -105,7 +105,7 @@ def _plan(
     rule: Rule,
     act: Act,
 ) -> _Plan | None:
-    why = rule.condition.why(facts)
+    why = fraud.why(rule, facts)
     now_hit = None if why is None else fraud.hit(rule, found.id, why)
     if fraud.stays(found, loud, rule, now_hit):
         return None

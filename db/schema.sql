@@ -720,7 +720,8 @@ CREATE TABLE public.member (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
     profile bytea,
-    erased_at timestamp with time zone
+    erased_at timestamp with time zone,
+    banned_at timestamp with time zone
 );
 
 CREATE TABLE public.member_contact (
@@ -1282,12 +1283,26 @@ CREATE TABLE public.withdrawal (
     utr text,
     requested_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    is_held boolean DEFAULT false NOT NULL,
+    reasons text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT withdrawal_amount_is_positive CHECK ((amount_minor > 0)),
     CONSTRAINT withdrawal_has_two_approvers CHECK ((first_approved_by <> approved_by)),
     CONSTRAINT withdrawal_is_paid_by_a_provider CHECK (((state <> 'paying'::text) OR (provider IS NOT NULL))),
     CONSTRAINT withdrawal_is_paid_when_approved CHECK (((approved_by IS NOT NULL) OR (state <> ALL (ARRAY['approved'::text, 'paying'::text, 'unclear'::text, 'paid'::text, 'failed'::text, 'reversed'::text])))),
     CONSTRAINT withdrawal_method_is_known CHECK ((method = ANY (ARRAY['upi'::text, 'bank'::text]))),
     CONSTRAINT withdrawal_state_is_known CHECK ((state = ANY (ARRAY['requested'::text, 'approved'::text, 'paying'::text, 'unclear'::text, 'paid'::text, 'failed'::text, 'rejected'::text, 'canceled'::text, 'reversed'::text])))
+);
+
+CREATE TABLE public.withdrawal_hit (
+    withdrawal_id text NOT NULL COLLATE pg_catalog."C",
+    rule_id text NOT NULL COLLATE pg_catalog."C",
+    rule_version integer NOT NULL,
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    action text NOT NULL COLLATE pg_catalog."C",
+    is_shadow boolean NOT NULL,
+    reason text NOT NULL,
+    hit_at timestamp with time zone NOT NULL,
+    CONSTRAINT withdrawal_hit_action_is_known CHECK ((action = ANY (ARRAY['flag'::text, 'hold'::text, 'reject'::text])))
 );
 
 ALTER TABLE ONLY public.audit_entry ATTACH PARTITION public.audit_entry_default DEFAULT;
@@ -1603,6 +1618,9 @@ ALTER TABLE ONLY public.webhook_delivery
 ALTER TABLE ONLY public.webhook_endpoint
     ADD CONSTRAINT webhook_endpoint_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.withdrawal_hit
+    ADD CONSTRAINT withdrawal_hit_pkey PRIMARY KEY (withdrawal_id, rule_id);
+
 ALTER TABLE ONLY public.withdrawal
     ADD CONSTRAINT withdrawal_pkey PRIMARY KEY (id);
 
@@ -1708,6 +1726,8 @@ CREATE INDEX ledger_transaction_reversal ON public.ledger_transaction USING btre
 
 CREATE INDEX link_by_program ON public.link USING btree (program_id, id);
 
+CREATE INDEX member_banned ON public.member USING btree (program_id, id) WHERE (banned_at IS NOT NULL);
+
 CREATE INDEX member_by_program ON public.member USING btree (program_id, id);
 
 CREATE INDEX member_contact_by_hash ON public.member_contact USING btree (hash);
@@ -1809,6 +1829,8 @@ CREATE INDEX withdrawal_by_member ON public.withdrawal USING btree (member_id, i
 CREATE INDEX withdrawal_by_program ON public.withdrawal USING btree (program_id, id);
 
 CREATE INDEX withdrawal_by_state ON public.withdrawal USING btree (program_id, state, id);
+
+CREATE INDEX withdrawal_hit_by_rule ON public.withdrawal_hit USING btree (rule_id, rule_version);
 
 ALTER INDEX public.audit_entry_by_id ATTACH PARTITION public.audit_entry_default_id_idx;
 
@@ -1982,6 +2004,9 @@ ALTER TABLE ONLY public.webhook_delivery
 
 ALTER TABLE ONLY public.webhook_endpoint
     ADD CONSTRAINT webhook_endpoint_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.withdrawal_hit
+    ADD CONSTRAINT withdrawal_hit_withdrawal_exists FOREIGN KEY (withdrawal_id) REFERENCES public.withdrawal(id);
 
 ALTER TABLE ONLY public.withdrawal
     ADD CONSTRAINT withdrawal_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);

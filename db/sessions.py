@@ -17,11 +17,11 @@ from core.sessions import ADMIN_IDLE_S, Refresh
 from core.settings import Settings
 from db.pg import Db
 
-# Locked, so that whoever suspends or deletes the person finds this session and ends it.
+# Locked, so that whoever suspends, bans or deletes the person finds this session and ends it.
 OPEN_FOR_MEMBER = """
 WITH person AS (
     SELECT id, program_id, 'member' AS role FROM member
-     WHERE id = $2 AND deleted_at IS NULL FOR SHARE
+     WHERE id = $2 AND deleted_at IS NULL AND banned_at IS NULL FOR SHARE
 )
 INSERT INTO session (id, program_id, subject_id, role, has_second_factor, family_hash, refresh_hash,
                      user_agent, address, expires_at)
@@ -155,7 +155,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 async def open(db: Db, opening: Opening, lifetimes: Lifetimes) -> Session:  # noqa: A001 - the verb
-    """Begin a session; SignInRefused for a deleted member or a suspended operator."""
+    """Begin a session; SignInRefused for a deleted or banned member or a suspended operator."""
     row = await db.fetchrow(
         OPEN_FOR_MEMBER if opening.is_member else OPEN_FOR_OPERATOR,
         opening.refresh.session_id,

@@ -11,12 +11,12 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from core import errors, ids, payout_methods, wallet, withdrawals
+from core import errors, ids, payout_methods, wallet, withdrawal_fraud, withdrawals
 from core import money as money_
 from core.keyring import KeyRing
 from core.payout_methods import Details
 from core.withdrawals import State, Step
-from db import money, notices, webhooks
+from db import money, notices, webhooks, withdrawal_hits
 from db import payout_methods as methods
 from db.pg import Db
 
@@ -25,31 +25,32 @@ EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 INSERT: Final = """
 INSERT INTO withdrawal (id, program_id, member_id, amount_minor, currency, state, version, method,
-                        destination, language, requested_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, 'requested', 1, $6, $7, $8, $9, $9)
+                        destination, language, is_held, reasons, requested_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, 'requested', 1, $6, $7, $8, $9, $10, $11, $11)
 """
 SELECT: Final = """
 SELECT id, program_id, member_id, amount_minor, currency, state, version, method, destination,
        language, provider, provider_reference, first_approved_by, approved_by, decided_by, reason,
-       utr, requested_at, updated_at
+       utr, is_held, reasons, requested_at, updated_at
   FROM withdrawal WHERE program_id = $1 AND id = $2 AND ($3::text IS NULL OR member_id = $3)
 """
 LOCK: Final = """
 SELECT id, program_id, member_id, amount_minor, currency, state, version, method, destination,
        language, provider, provider_reference, first_approved_by, approved_by, decided_by, reason,
-       utr, requested_at, updated_at
+       utr, is_held, reasons, requested_at, updated_at
   FROM withdrawal WHERE program_id = $1 AND id = $2 AND ($3::text IS NULL OR member_id = $3)
    FOR UPDATE
 """
 PAGE: Final = """
 SELECT id, program_id, member_id, amount_minor, currency, state, version, method, destination,
        language, provider, provider_reference, first_approved_by, approved_by, decided_by, reason,
-       utr, requested_at, updated_at
+       utr, is_held, reasons, requested_at, updated_at
   FROM withdrawal
  WHERE program_id = $1 AND ($2 = '' OR id < $2)
    AND ($4::text IS NULL OR member_id = $4) AND ($5::text IS NULL OR state = $5)
    AND ($6::text IS NULL OR method = $6)
    AND ($7::bigint IS NULL OR amount_minor >= $7)
+   AND ($8::boolean IS NULL OR is_held = $8)
  ORDER BY id DESC LIMIT $3
 """
 UPDATE: Final = """
@@ -87,7 +88,8 @@ EVENTS: Final[dict[State, str]] = {
 
 
 class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
-    """A withdrawal as it is stored; `destination` is None once it was forgotten."""
+    """A withdrawal as it is stored; `destination` is None once it was forgotten. `reasons` are what
+    fraud rules found; what is held a person has to approve."""
 
     id: str
     program_id: str
@@ -106,6 +108,8 @@ class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: str | None
     reason: str | None
     utr: str | None
+    is_held: bool
+    reasons: list[str]
     requested_at: dt.datetime
     updated_at: dt.datetime
 
@@ -134,6 +138,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     state: State | None = None
     method: payout_methods.Kind | None = None
     min_amount_minor: int | None = None
+    is_held: bool | None = None
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,21 +154,27 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 async def request(db: Db, ring: KeyRing, new: New, act: Act) -> Withdrawal:
     """Hold the money and store the wish, in the caller's transaction; BalanceNegative,
-    InsufficientBalance."""
+    InsufficientBalance. What a fraud rule rejects is given back at once."""
     about = withdrawals.Money(new.member_id, new.amount_minor, new.currency)
     locked = await money.lock(db, new.program_id, withdrawals.accounts(about))
     available = wallet.Account("available", new.currency, new.member_id)
     withdrawals.check_covered(locked.balances[available], new.amount_minor)
+    hits = await withdrawal_hits.look(db, new.program_id, about, act.at)
+    grade = withdrawal_fraud.grade(hits)
     await db.execute(
         INSERT,
         *(new.id, new.program_id, new.member_id, new.amount_minor, new.currency),
         *(payout_methods.kind(new.details), methods.seal(ring, new.details, DESTINATION, new.id)),
-        *(new.language, act.at),
+        *(new.language, grade.is_held, grade.reasons, act.at),
     )
+    await withdrawal_hits.store(db, new.program_id, new.id, hits, act.at)
     stored = await get(db, ring, new.program_id, new.id)
     await _move(db, locked, None, stored, act)
     await _announce(db, ring, stored)
-    return stored
+    if grade.rejected_by is None:
+        return stored
+    refused = Act(by=grade.rejected_by, at=act.at, reason=withdrawal_fraud.REJECTED)
+    return await take(db, ring, stored, "reject", refused)
 
 
 async def get(
@@ -190,7 +201,7 @@ async def page(
     db: Db, ring: KeyRing, program_id: str, *, before: str, limit: int, wanted: Wanted
 ) -> list[Withdrawal]:
     """Up to `limit` withdrawals, the newest first, with ids before `before` unless it is empty."""
-    asked = (wanted.member_id, wanted.state, wanted.method, wanted.min_amount_minor)
+    asked = (wanted.member_id, wanted.state, wanted.method, wanted.min_amount_minor, wanted.is_held)
     rows = await db.fetch(PAGE, program_id, before, limit, *asked)
     return [_withdrawal(ring, row) for row in rows]
 
@@ -294,6 +305,7 @@ async def _announce(db: Db, ring: KeyRing, after: Withdrawal) -> None:
             "state": after.state,
             "utr": after.utr,
             "reason": after.reason,
+            "is_held": after.is_held,
         }
         queued = webhooks.Event(after.program_id, event, f"evt_{key}", _ms(after.updated_at), data)
         await webhooks.queue_events(db, [queued])

@@ -342,7 +342,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         errors=(
             *(errors.MemberNotFound, errors.ClickNotFound, errors.MerchantNotFound),
-            *(errors.Forbidden, errors.ClaimTooEarly, errors.TooManyClaims),
+            *(errors.Forbidden, errors.MemberBanned, errors.ClaimTooEarly, errors.TooManyClaims),
             *(errors.OrderClaimed, errors.ClickClaimed, errors.Conflict, errors.RequestInFlight),
         ),
         is_idempotent=True,

@@ -14,8 +14,10 @@ from core.conversions import Review
 from core.conversions import State as ConversionState
 from core.fraud import CaseState, Step
 from db import fraud_cases as stored
+from db import networks
 from db.fraud_cases import Seen, ShownHit, Wanted
-from gateway import auditing, lists
+from db.pg import Db
+from gateway import auditing, bans, lists, signin
 from gateway.app import Call, read_as
 from gateway.conversions import Reason
 from gateway.postbacks import act
@@ -87,18 +89,41 @@ async def reject(call: Call) -> web.Response:
     return await _decide(call, "reject")
 
 
+async def ban(call: Call) -> web.Response:
+    """Ban the member whose conversion it is, and reject the case if it is open."""
+    wanted = await read_as(call, _reason)
+    program_id, case_id = _named(call)
+    async with call.app.transaction() as db:
+        before = await stored.get(db, program_id, case_id)
+        if before.member_id is None:
+            raise errors.MemberNotFound
+        # The network first, as whoever takes its reports does; then the member.
+        await networks.lock(db, program_id, before.network_id)
+        said: dict[str, object] = {"reason": wanted.reason, "case": case_id}
+        _, ended = await bans.begin(call, db, before.member_id, said)
+        after = before
+        if before.state == "open":
+            after = await _step(call, db, before, "reject", wanted.reason)
+    await signin.end(call.app, ended)
+    return problem.reply(_shown(after))
+
+
 async def _decide(call: Call, step: Step) -> web.Response:
     wanted = await read_as(call, _reason)
     program_id, case_id = _named(call)
     async with call.app.transaction() as db:
         before = await stored.get(db, program_id, case_id)
-        after = await stored.decide(
-            db, call.app.ring, before, program_id, step, wanted.reason, act(call)
-        )
-        old, new = ({"state": one.state, "review": one.review} for one in (before, after))
-        said = {**new, "conversion": after.conversion_id, "reason": wanted.reason}
-        await auditing.record(call, db, f"fraud_case.{step}", case_id, old, said)
+        after = await _step(call, db, before, step, wanted.reason)
     return problem.reply(_shown(after))
+
+
+async def _step(call: Call, db: Db, before: Seen, step: Step, reason: str) -> Seen:
+    program_id = call.principal.program_id
+    after = await stored.decide(db, call.app.ring, before, program_id, step, reason, act(call))
+    old, new = ({"state": one.state, "review": one.review} for one in (before, after))
+    said = {**new, "conversion": after.conversion_id, "reason": reason}
+    await auditing.record(call, db, f"fraud_case.{step}", before.id, old, said)
+    return after
 
 
 def _named(call: Call) -> tuple[str, str]:
@@ -172,5 +197,17 @@ ROUTES: tuple[Route, ...] = (
         reply=ShownFraudCase,
         errors=_STEPPED,
         repeats=ONCE,
+    ),
+    Route(
+        method="POST",
+        path=f"{PATH}/ban",
+        handler=ban,
+        name="ban_fraud_case",
+        summary="Ban the member, and reject the case if it is open",
+        scope="conversions:write",
+        body=Reason,
+        reply=ShownFraudCase,
+        errors=(*_STEPPED, errors.MemberNotFound),
+        repeats="Who is banned stays so; a second time changes nothing.",
     ),
 )

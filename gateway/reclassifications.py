@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from core import errors, fraud_rules
 from core.fraud import Action
-from core.fraud_rules import Condition
+from core.fraud_rules import Condition, OfConversion
 from core.links import Time
 from db import fraud_rules as rules
 from db import reclassifications as stored
@@ -32,7 +32,7 @@ Id = Annotated[str, Meta(max_length=64)]
 class RuleToTry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A rule that is not stored, for a dry run."""
 
-    condition: Condition
+    condition: OfConversion
     action: Action = "hold"
 
 
@@ -120,6 +120,8 @@ async def _chosen(
     said: Stored | RuleToTry
     if isinstance(wanted.rule, str):
         said = await rules.get(db, call.principal.program_id, wanted.rule)
+        if not isinstance(said.condition, OfConversion):
+            raise _wrong("A withdrawal is looked at once, when it is asked for.", "/rule")
         if said.is_shadow and not wanted.dry_run:
             raise _wrong("A rule in shadow mode changes nothing: it can only be tried.", "/rule")
     else:

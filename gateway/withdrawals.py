@@ -62,12 +62,13 @@ class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True
     state: State | None = None
     method: payout_methods.Kind | None = None
     min_amount_minor: Amount | None = None
+    is_held: bool | None = None
 
 
 class ShownWithdrawal(msgspec.Struct, frozen=True, kw_only=True):
     """A withdrawal. `account` is where it goes, without most of it, and null once that was
-    forgotten; who decided, which provider paid, and that it is `unclear` what it paid, is told to
-    operators only.
+    forgotten; who decided, what fraud rules found (`is_held`, `reasons`), which provider paid, and
+    that it is `unclear` what it paid, is told to operators only.
     """
 
     id: str
@@ -79,6 +80,8 @@ class ShownWithdrawal(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None
     utr: str | None
     reason: str | None
+    is_held: bool
+    reasons: list[str]
     approved_by: list[str]
     decided_by: str | None
     provider: str | None
@@ -105,6 +108,7 @@ async def create(call: Call) -> web.Response:
         withdrawals.check_amount(program.settings.withdrawals, wanted.amount_minor)
         if not await members.exists(db, program_id, member_id):
             raise errors.MemberNotFound
+        await members.check_ban(db, program_id, member_id)
         if not await kyc.is_verified(db, program_id, member_id):
             raise errors.KycNotVerified
         method = await methods.get(db, ring, program_id, member_id, wanted.payout_method)
@@ -134,6 +138,8 @@ async def list_all(call: Call) -> web.Response:
         state=search.state,
         method=search.method,
         min_amount_minor=search.min_amount_minor,
+        # A member is not told what is looked at.
+        is_held=search.is_held if own is None else None,
     )
     async with call.app.connection() as db:
         found = await stored.page(
@@ -176,8 +182,10 @@ async def approve(call: Call) -> web.Response:
         rules = program.settings.withdrawals
         if rules.provider is not None and rules.provider not in call.app.payouts:
             raise errors.ProviderNotFound
+        if before.is_held:
+            _check_person(call, "A fraud rule holds it")
         if withdrawals.needs_two(rules, before.amount_minor):
-            _check_person(call)
+            _check_person(call, "It is above the program's threshold")
             if before.first_approved_by is None:
                 after = await stored.approve_first(db, before, _act(call))
                 await _record(call, db, "approve", before, after)
@@ -207,6 +215,8 @@ async def complete(call: Call) -> web.Response:
 async def _decide(call: Call, step: withdrawals.Step, act: Act) -> web.Response:
     async with call.app.transaction() as db:
         before = await _lock(call, db)
+        if step == "complete" and before.state == "approved":
+            await members.check_ban(db, before.program_id, before.member_id)
         after = await stored.take(db, call.app.ring, before, step, act)
         await _record(call, db, step, before, after)
     return problem.reply(_shown(call, after))
@@ -218,7 +228,9 @@ async def _lock(call: Call, db: Db, *, member_id: str | None = None) -> Withdraw
 
 
 async def _check_member(db: Db, before: Withdrawal) -> None:
-    """Things may have changed since it was asked for; KycNotVerified, BalanceNegative."""
+    """Things may have changed since it was asked for; MemberBanned, KycNotVerified,
+    BalanceNegative."""
+    await members.check_ban(db, before.program_id, before.member_id)
     if not await kyc.is_verified(db, before.program_id, before.member_id):
         raise errors.KycNotVerified
     balances = await money.balances(db, before.program_id, before.member_id)
@@ -226,10 +238,10 @@ async def _check_member(db: Db, before: Withdrawal) -> None:
         raise errors.BalanceNegative
 
 
-def _check_person(call: Call) -> None:
+def _check_person(call: Call, why: str) -> None:
     """Of two keys nobody can tell whether two persons hold them."""
     if call.principal.role == "app":
-        raise errors.Forbidden("Above the program's threshold operators approve, signed in.")
+        raise errors.Forbidden(f"{why}: operators approve, signed in.")
 
 
 async def _record(
@@ -270,6 +282,8 @@ def _shown(call: Call, one: Withdrawal) -> ShownWithdrawal:
         account=None if one.destination is None else payout_methods.masked(one.destination),
         utr=one.utr,
         reason=None if is_hidden else one.reason,
+        is_held=is_operator and one.is_held,
+        reasons=one.reasons if is_operator else [],
         approved_by=approved_by if is_operator else [],
         decided_by=one.decided_by if is_operator else None,
         provider=one.provider if is_operator else None,
@@ -298,6 +312,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         errors=(
             errors.AmountBelowMinimum,
+            errors.MemberBanned,
             errors.KycNotVerified,
             errors.PayoutMethodNotFound,
             errors.BalanceNegative,
@@ -348,6 +363,7 @@ ROUTES: tuple[Route, ...] = (
         reply=ShownWithdrawal,
         errors=(
             *STEPPED,
+            errors.MemberBanned,
             errors.KycNotVerified,
             errors.BalanceNegative,
             errors.SecondApproverNeeded,
@@ -377,7 +393,7 @@ ROUTES: tuple[Route, ...] = (
         scope="withdrawals:write",
         body=Completion,
         reply=ShownWithdrawal,
-        errors=STEPPED,
+        errors=(*STEPPED, errors.MemberBanned),
         repeats=ONCE,
     ),
 )

@@ -16,7 +16,7 @@ from core.providers.payouts.protocol import News, NotFound, Paying, Payout, Payo
 from core.providers.protocols import Deferred, Unknown
 from core.settings import Settings
 from core.tasks import PayWithdrawal
-from db import outbox, payouts, withdrawals
+from db import members, outbox, payouts, withdrawals
 from db.pg import Db
 from db.withdrawals import Withdrawal
 from web import metrics
@@ -48,6 +48,10 @@ async def pay(tools: Tools, row_id: int, task: PayWithdrawal) -> None:
             await _again(db, row_id, task, UNKNOWN_PROVIDER_S)
             return
         is_new = before.state == "approved"
+        # While the member is banned nobody is told to pay; the schedule comes back to it.
+        if is_new and await members.banned(db, before.program_id, {before.member_id}):
+            await outbox.done(db, row_id)
+            return
         if is_new:
             before = await payouts.begin(db, tools.ring, before, _now())
     answer = await attempt(tools, provider, before, is_new=is_new)

@@ -139,6 +139,7 @@ TEXTS: Final[dict[str, str]] = {
     "kyc_not_found": "Das Mitglied hat kein Dokument eingereicht.",
     "payout_method_not_found": "Dieses Auszahlungsziel hat das Mitglied nicht.",
     "withdrawal_not_found": "Diese Auszahlung gibt es in diesem Programm nicht.",
+    "member_banned": "Das Programm hat das Mitglied gesperrt.",
     "kyc_not_verified": "Das Dokument, das das Mitglied ausweist, ist noch nicht geprüft.",
     "too_many_payout_methods": (
         "Mehr Auszahlungsziele kann das Mitglied nicht haben; löschen Sie zuerst eines."

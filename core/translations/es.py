@@ -123,6 +123,7 @@ TEXTS: Final[dict[str, str]] = {
     "kyc_not_found": "El miembro no ha entregado ningún documento.",
     "payout_method_not_found": "El miembro no tiene ese medio de cobro.",
     "withdrawal_not_found": "No existe esa retirada en este programa.",
+    "member_banned": "El programa ha vetado al miembro.",
     "kyc_not_verified": "El documento que dice quién es el miembro aún no se ha verificado.",
     "too_many_payout_methods": (
         "El miembro ya tiene todos los medios de cobro posibles; elimine uno primero."

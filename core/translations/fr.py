@@ -128,6 +128,7 @@ TEXTS: Final[dict[str, str]] = {
     "kyc_not_found": "Le membre n'a remis aucun document.",
     "payout_method_not_found": "Le membre n'a pas ce moyen de versement.",
     "withdrawal_not_found": "Ce retrait n'existe pas dans ce programme.",
+    "member_banned": "Le programme a banni le membre.",
     "kyc_not_verified": "Le document qui dit qui est le membre n'est pas encore vérifié.",
     "too_many_payout_methods": (
         "Le membre a déjà tous les moyens de versement possibles ; supprimez-en un d'abord."

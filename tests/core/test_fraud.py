@@ -21,11 +21,13 @@ from core.fraud_rules import (
     History,
     MemberVelocity,
     NewMember,
+    OfConversion,
     Referrer,
     Reversals,
     SharedDocument,
     SharedPayoutMethod,
 )
+from core.withdrawal_rules import WithdrawalVelocity
 from tests.conftest import RING
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -88,7 +90,7 @@ FRESH = NewMember(younger_than_s=DAY, above_minor=99)
 SHADY = Referrer(hosts=["incentives.example"])
 TAKEN = Reversals(percent=50, at_least=4, window_s=DAY)
 
-EDGES: list[tuple[Condition, Facts, bool]] = [
+EDGES: list[tuple[OfConversion, Facts, bool]] = [
     (LATE, after(4_999), True),
     (LATE, after(5_000), False),
     (LATE, after(60_000), False),
@@ -134,7 +136,7 @@ EDGES: list[tuple[Condition, Facts, bool]] = [
 
 @pytest.mark.parametrize(("condition", "facts", "is_hit"), EDGES)
 def test_a_rule_hits_from_its_boundary_on(
-    condition: Condition, facts: Facts, *, is_hit: bool
+    condition: OfConversion, facts: Facts, *, is_hit: bool
 ) -> None:
     why = condition.why(facts)
     assert (why is not None) is is_hit
@@ -142,7 +144,7 @@ def test_a_rule_hits_from_its_boundary_on(
 
 
 def test_each_kind_has_a_boundary_here() -> None:
-    assert {type(condition) for condition, _, _ in EDGES} == set(Condition.__args__)
+    assert {type(condition) for condition, _, _ in EDGES} == set(OfConversion.__args__)
 
 
 def test_a_rule_is_stored_as_it_is_said() -> None:
@@ -151,7 +153,14 @@ def test_a_rule_is_stored_as_it_is_said() -> None:
         assert msgspec.json.decode(text, type=Condition) == condition
 
 
-@pytest.mark.parametrize("condition", [ClickToConversion(), ClickToConversion(min_s=6, max_s=5)])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        ClickToConversion(),
+        ClickToConversion(min_s=6, max_s=5),
+        WithdrawalVelocity(window_s=DAY),
+    ],
+)
 def test_a_rule_that_can_hit_nothing_or_everything_is_refused(condition: Condition) -> None:
     with pytest.raises(errors.InvalidRequest):
         fraud_rules.check(condition)

@@ -92,6 +92,8 @@ lookup_member | members:read | staff owner app
 get_member | members:read | staff owner app
 change_member | members:write | staff owner app
 delete_member | members:write | staff owner app
+ban_member | conversions:write | owner app
+unban_member | conversions:write | owner app
 create_link | links:write | owner app
 upsert_link | links:write | owner app
 create_links | links:write | owner app
@@ -251,6 +253,7 @@ list_fraud_cases | conversions:read | staff owner app
 get_fraud_case | conversions:read | staff owner app
 release_fraud_case | conversions:write | owner app
 reject_fraud_case | conversions:write | owner app
+ban_fraud_case | conversions:write | owner app
 create_reclassification | conversions:write | owner app
 list_reclassifications | conversions:read | staff owner app
 get_reclassification | conversions:read | staff owner app

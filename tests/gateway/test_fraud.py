@@ -8,12 +8,14 @@ import pytest
 
 from gateway.app import App
 from tests.gateway import cash, reporting
+from tests.gateway.cash import RUPEES
 from tests.gateway.conftest import Client, Db
 from tests.gateway.reporting import Account
 
 RULES = "/v1/admin/fraud/rules"
 CASES = "/v1/admin/fraud/cases"
 LARGE = {"kind": "amount", "of": "cashback", "above_minor": 9_999}
+FIRST = {"kind": "first_withdrawal"}
 
 
 @pytest.fixture
@@ -65,6 +67,9 @@ async def test_a_rule_is_read_replaced_and_deleted(client: Client, db: Db) -> No
         {"kind": "member_velocity", "most": 3, "window_s": 59},
         {"kind": "reversals", "percent": 101},
         {"kind": "referrer", "hosts": ["Not A Host"]},
+        {"kind": "withdrawal_velocity", "window_s": 60},
+        {"kind": "withdrawal_velocity", "window_s": 60, "most": 0},
+        {"kind": "first_withdrawal", "younger_than_s": 59},
     ],
 )
 async def test_a_rule_that_makes_no_sense_is_refused(client: Client, condition: Any) -> None:
@@ -119,6 +124,40 @@ async def test_a_case_is_decided_by_an_operator_and_the_member_is_not_told(
     assert await cash.is_sound(app)
 
 
+async def test_a_held_withdrawal_takes_a_person_and_its_member_is_not_told(
+    client: Client, app: App
+) -> None:
+    made = await rule(client, FIRST)
+    asha = await cash.payable(client, app, 500 * RUPEES)
+    own = (await cash.ask(asha, 100 * RUPEES)).body
+    assert (own["is_held"], own["reasons"]) == (False, [])
+    for query in ("", "?is_held=true", "?is_held=false"):
+        [seen] = (await asha.client.get(f"/v1/withdrawals{query}")).body["data"]
+        assert seen == own
+    boss = cash.operator(client)
+    [held] = (await boss.get("/v1/withdrawals?is_held=true")).body["data"]
+    assert (await boss.get("/v1/withdrawals?is_held=false")).body["data"] == []
+    assert held["is_held"]
+    assert held["reasons"][0].startswith("it is the first of a member who joined ")
+    assert (await client.get(f"{RULES}/{made['id']}")).body["hits"] == 1
+    path = f"/v1/withdrawals/{own['id']}/approve"
+    refused = await client.post(path, {})
+    assert (refused.status, refused.code) == (403, "forbidden")
+    assert (await boss.post(path, {})).body["state"] == "approved"
+
+
+async def test_a_withdrawal_that_a_rule_rejects_is_given_back(client: Client, app: App) -> None:
+    await rule(
+        client, {"kind": "withdrawal_velocity", "window_s": 60, "above_minor": 1}, action="reject"
+    )
+    asha = await cash.payable(client, app, 500 * RUPEES)
+    own = (await cash.ask(asha, 100 * RUPEES)).body
+    assert (own["state"], own["reason"]) == ("rejected", "The program did not accept it.")
+    assert own["decided_by"] is None
+    assert await cash.balance(asha) == (500 * RUPEES, 0)
+    assert await cash.is_sound(app)
+
+
 async def test_cases_are_listed_page_by_page(
     client: Client, db: Db, asha: cash.Person, account: Account
 ) -> None:
@@ -136,6 +175,7 @@ async def test_cases_are_listed_page_by_page(
 
 async def test_looking_again_is_asked_for_over_http(client: Client, other: Client, db: Db) -> None:
     stored, shadow = await rule(client), await rule(client, is_shadow=True)
+    once = await rule(client, FIRST)
     span = {"from": "2026-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
     unstored = {"condition": LARGE, "action": "reject"}
     path = "/v1/admin/reclassifications"
@@ -143,6 +183,8 @@ async def test_looking_again_is_asked_for_over_http(client: Client, other: Clien
         {"rule": shadow["id"], "dry_run": False},
         {"rule": unstored, "dry_run": False},
         {"rule": {"condition": {"kind": "click_to_conversion"}}},
+        {"rule": once["id"]},
+        {"rule": {"condition": FIRST}},
         {"rule": stored["id"], "to": span["from"]},
         {"rule": stored["id"], "from": "2099-01-01T00:00:00Z"},
         {"rule": 5},

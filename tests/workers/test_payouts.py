@@ -265,6 +265,21 @@ async def test_a_rejected_one_is_not_paid_by_a_task_that_comes_late(
 
 
 @RAZORPAYX
+async def test_while_its_member_is_banned_nobody_is_told_to_pay(
+    db: Db, paying: Tools, settings: Settings, bank: Server
+) -> None:
+    await approved(db, bank.slug)
+    await members.ban(db, RING, PROGRAM, MEMBER, NOW)
+    await attempt(db, paying)
+    assert (await state(db), await waiting(db), bank.asked) == ("approved", 0, [])
+    await members.ban(db, RING, PROGRAM, MEMBER, None)
+    await payouts.sweep(settings, db, loop.now_ms())
+    await attempt(db, paying)
+    assert await state(db) == "paid"
+    assert_paid_once(bank)
+
+
+@RAZORPAYX
 async def test_a_payout_that_nobody_looks_after_is_looked_up_by_the_schedule(
     db: Db, settings: Settings, paying: Tools, bank: Server
 ) -> None:
