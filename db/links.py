@@ -59,6 +59,10 @@ UPDATE link
    SET slug = $2, external_id = $3, config = $4, password_hash = $5, updated_at = now()
  WHERE id = $1
 """
+# In the order of the ids, always: of two who need the same links one waits, never both.
+HOLD = """
+SELECT id FROM link WHERE program_id = $1 AND id = ANY($2::text[]) ORDER BY id FOR NO KEY UPDATE
+"""
 REPLACE = """
 UPDATE link SET config = item.config::jsonb, updated_at = now()
   FROM unnest($2::text[], $3::text[]) AS item (id, config)
@@ -192,8 +196,14 @@ async def change(
     return changed, publications
 
 
+async def hold(db: Db, program_id: str, link_ids: Sequence[str]) -> None:
+    """Keep these links from changing until the transaction ends."""
+    await db.fetch(HOLD, program_id, link_ids)
+
+
 async def replace(db: Db, program_id: str, configs: Mapping[str, LinkConfig]) -> list[Publication]:
     """Store new configs of links by their ids; slugs and external ids stay as they are."""
+    await hold(db, program_id, list(configs))
     texts = list(map(_json, configs.values()))
     rows = await db.fetch(REPLACE, program_id, list(configs), texts)
     changed = await _draw_versions(db, [row["id"] for row in rows])

@@ -39,6 +39,9 @@ SELECT id, external_id, name, created_at, state, hosts, logo_url, category_ids,
   FROM merchant WHERE id = $2 AND program_id = $1
    FOR NO KEY UPDATE
 """
+HOLD = """
+SELECT id FROM merchant WHERE program_id = $1 AND id = ANY($2::text[]) ORDER BY id FOR KEY SHARE
+"""
 PAGE = """
 SELECT id, external_id, name, created_at, state, hosts, logo_url, category_ids,
        approval_days, descriptions
@@ -95,6 +98,13 @@ async def get(db: Db, program_id: str, merchant_id: str) -> Merchant:
 async def lock(db: Db, program_id: str, merchant_id: str) -> Merchant:
     """The merchant, which nobody else changes before the transaction ends; MerchantNotFound."""
     return _merchant(await db.fetchrow(SELECT_FOR_UPDATE, program_id, merchant_id))
+
+
+async def hold(db: Db, program_id: str, merchant_ids: Collection[str]) -> None:
+    """Keep those of these merchants that there are in their place until the transaction ends, for
+    offers that will be theirs."""
+    if merchant_ids:
+        await db.fetch(HOLD, program_id, list(merchant_ids))
 
 
 async def change(db: Db, program_id: str, merchant_id: str, config: MerchantConfig) -> Merchant:

@@ -2,6 +2,9 @@
 
 A click knows its link, and the link is one offer's for good: that is how a conversion finds the
 offer (`of_link`), also after the member and the click's parameters were forgotten.
+
+Whoever needs several of these rows locks them in one order: merchants, offers, categories,
+networks, links; of each kind by id. Then of two who need the same ones one waits, never both.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import msgspec
 from core import errors, offers
 from core.links import NETWORKS, LinkConfig
 from core.offers import Kind, OfferConfig, State
-from db import categories, links, networks
+from db import categories, links, merchants, networks
 from db.links import Publication
 from db.pg import Db
 
@@ -41,6 +44,7 @@ SELECT item ->> 'id', $1, item ->> 'link_id', merchant.id, item ->> 'external_id
                                        item ->> 'coupon_code'))
   FROM jsonb_array_elements($2::jsonb) AS item
   JOIN merchant ON merchant.id = item ->> 'merchant_id' AND merchant.program_id = $1
+ ORDER BY item ->> 'external_id'
 RETURNING id
 """
 UPDATE = """
@@ -58,6 +62,10 @@ UPDATE offer
   JOIN merchant ON merchant.id = item ->> 'merchant_id' AND merchant.program_id = $1
  WHERE offer.id = item ->> 'id' AND offer.program_id = $1
 RETURNING offer.id
+"""
+OF_MERCHANTS = """
+SELECT id FROM offer WHERE program_id = $1 AND merchant_id = ANY($2::text[])
+ ORDER BY id FOR NO KEY UPDATE
 """
 INDEX = """
 UPDATE offer
@@ -79,9 +87,7 @@ SELECT id FROM offer
  WHERE program_id = $1 AND (id = ANY($2::text[]) OR external_id = ANY($3::text[]))
  ORDER BY id FOR UPDATE
 """
-OF_NETWORK = """
-SELECT id FROM offer WHERE program_id = $1 AND network_id = $2 ORDER BY id FOR UPDATE
-"""
+OF_NETWORK = "SELECT id, link_id FROM offer WHERE program_id = $1 AND network_id = $2"
 OF_LINK = "SELECT id FROM offer WHERE program_id = $1 AND link_id = $2"
 DELETE = "DELETE FROM offer WHERE program_id = $1 AND id = $2"
 
@@ -142,8 +148,10 @@ async def configs(
     return {one.id: one.config for one in await get_many(db, program_id, names)} if names else {}
 
 
-async def lock(db: Db, program_id: str, offer_id: str) -> Offer:
-    """The offer, which nobody else changes before the transaction ends; OfferNotFound."""
+async def lock(db: Db, program_id: str, offer_id: str, merchant_id: str | None = None) -> Offer:
+    """The offer, which nobody else changes before the transaction ends; OfferNotFound. With the
+    merchant that it is to become one of, if that is given."""
+    await merchants.hold(db, program_id, [merchant_id] if merchant_id else [])
     await db.fetch(LOCK, program_id, [offer_id], [])
     return await get(db, program_id, offer_id)
 
@@ -178,6 +186,8 @@ async def add(
         draft._replace(config=msgspec.structs.replace(draft.config, state=state))
         for draft, state in zip(drafts, states, strict=True)
     ]
+    await merchants.hold(db, program_id, _merchants(made))
+    await categories.hold(db, program_id, _categories(made))
     configs = await _link_configs(db, program_id, made, allow)
     wanted = [links.Draft(link_id, config, None) for link_id, config in configs.items()]
     added = await links.add_many(db, program_id, wanted, random_slug)
@@ -206,6 +216,7 @@ async def change(
         )
         for offer_id, config in changes.items()
     ]
+    await categories.hold(db, program_id, _categories(made))
     await _write(db, UPDATE, program_id, made)
     return await links.replace(db, program_id, await _link_configs(db, program_id, made, allow))
 
@@ -213,10 +224,17 @@ async def change(
 async def relink(
     db: Db, program_id: str, network_id: str, allow: Collection[str]
 ) -> list[Publication]:
-    """Make the links of all offers that name an account which has changed; InvalidDestination."""
+    """Make the links of all offers that name an account which has changed; InvalidDestination.
+
+    The caller has locked the account to change it. Offers are not locked, because whoever changes
+    one may be waiting for the account; the links are. Whoever moved an offer away before that has
+    made its link, so offers are read once these are held; whoever does so after us makes it anew.
+    """
     rows = await db.fetch(OF_NETWORK, program_id, network_id)
+    await links.hold(db, program_id, [row["link_id"] for row in rows])
     found = await get_many(db, program_id, [row["id"] for row in rows])
-    drafts = [Draft(one.id, one.link_id, one.config) for one in found]
+    own = [one for one in found if one.config.network_id == network_id]
+    drafts = [Draft(one.id, one.link_id, one.config) for one in own]
     return await links.replace(db, program_id, await _link_configs(db, program_id, drafts, allow))
 
 
@@ -231,6 +249,7 @@ async def save(
     changes nothing. Errors as `change`.
     """
     named = {draft.config.external_id or "": draft for draft in drafts}
+    await merchants.hold(db, program_id, _merchants(drafts))
     present = await lock_by_external_id(db, program_id, list(named))
     new = [draft for external_id, draft in named.items() if external_id not in present]
     changes = {
@@ -256,6 +275,7 @@ async def delete(db: Db, program_id: str, offer_id: str) -> tuple[Offer, Publica
 
 async def index(db: Db, program_id: str, merchant_ids: Sequence[str]) -> None:
     """Let the offers of these merchants be found by their present names."""
+    await db.fetch(OF_MERCHANTS, program_id, merchant_ids)
     await db.execute(INDEX, program_id, merchant_ids)
 
 
@@ -286,7 +306,6 @@ def _differs(present: OfferConfig, wanted: OfferConfig) -> bool:
 
 
 async def _write(db: Db, statement: str, program_id: str, drafts: Sequence[Draft]) -> None:
-    await categories.hold(db, program_id, _categories(drafts))
     try:
         rows = await db.fetch(statement, program_id, _items(drafts))
     except asyncpg.UniqueViolationError:
@@ -322,6 +341,10 @@ def _where(draft: Draft, detail: str, pointer: str) -> dict[str, str]:
     if draft.config.external_id is not None:
         where["external_id"] = draft.config.external_id
     return where
+
+
+def _merchants(drafts: Iterable[Draft]) -> set[str]:
+    return {draft.config.merchant_id for draft in drafts}
 
 
 def _categories(drafts: Iterable[Draft]) -> set[str]:

@@ -173,6 +173,7 @@ async def _placed(db: Db, program_id: str, rows: Sequence[Row[OfferConfig]]) -> 
             if config.merchant_id not in known
         ]
     )
+    await merchants.hold(db, program_id, known.values())
     return [
         msgspec.structs.replace(
             config,

@@ -194,7 +194,7 @@ async def change(call: Call) -> web.Response:
     wanted = patches.changes(await read_as(call, _patch))
     app, program_id, offer_id = call.app, call.principal.program_id, call.params["offer_id"]
     async with app.transaction() as db:
-        before = await stored.lock(db, program_id, offer_id)
+        before = await stored.lock(db, program_id, offer_id, wanted.get("merchant_id"))
         config = checked(app, msgspec.structs.replace(before.config, **wanted))
         news = await stored.change(
             db, program_id, {offer_id: config}, {offer_id: before}, app.reachable
