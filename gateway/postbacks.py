@@ -27,7 +27,7 @@ from gateway.app import Call, read
 from gateway.lookups import moment
 from gateway.receiving import Account
 from web import problem
-from web.routing import Route
+from web.routing import Handler, Route
 
 log: Final = logging.getLogger(__name__)
 
@@ -261,16 +261,15 @@ async def _told(call: Call, new: New) -> Told:
     return Told(found.id, found.verdict or "received", found.detail, found.conversion_id)
 
 
-_SEEN: Final = (errors.PostbackNotFound,)
-
-ROUTES: tuple[Route, ...] = (
-    *(
+def called_at(prefix: str, handler: Handler, name: str, summary: str) -> tuple[Route, ...]:
+    """The routes by which a network calls with its account's id and token behind `prefix`."""
+    return tuple(
         Route(
             method=method,
-            path="/postback/{network_id}/{token}",
-            handler=receive,
-            name=f"receive_postback_{method.lower()}",
-            summary="What an affiliate network calls when something happened to a transaction",
+            path=f"{prefix}/{{network_id}}/{{token}}",
+            handler=handler,
+            name=f"receive_{name}_{method.lower()}",
+            summary=f"{summary} when something happened to a transaction",
             body=str if method == "POST" else None,
             body_type="*/*",
             reply=str,
@@ -286,7 +285,13 @@ ROUTES: tuple[Route, ...] = (
             repeats="A call that says what is known changes nothing." if method == "POST" else "",
         )
         for method in ("GET", "POST")
-    ),
+    )
+
+
+_SEEN: Final = (errors.PostbackNotFound,)
+
+ROUTES: tuple[Route, ...] = (
+    *called_at("/postback", receive, "postback", "What an affiliate network calls"),
     Route(
         method="GET",
         path="/v1/networks/{network_id}/postbacks",

@@ -235,6 +235,12 @@ list_exchange_rates | programs:read | staff owner admin app
 import_exchange_rates | programs:write | owner admin app
 receive_postback_get | - | anyone
 receive_postback_post | - | anyone
+receive_awin_get | - | anyone
+receive_awin_post | - | anyone
+receive_impact_get | - | anyone
+receive_impact_post | - | anyone
+receive_admitad_get | - | anyone
+receive_admitad_post | - | anyone
 list_network_postbacks | conversions:read | staff owner app
 get_postback | conversions:read | staff owner app
 replay_postback | conversions:write | owner app

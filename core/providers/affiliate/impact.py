@@ -24,10 +24,10 @@ TERMS: Final = Terms(
     calls_per_minute=16,
     rows=1000,
 )
-#: The same names in its rows and in what postbacks are set up with.
+#: The same names in its rows and in what notifications are set up with: a query, or a JSON body.
 SHAPE: Final = Shape(
     names={
-        "txn_id": ("Id", "ActionId"),
+        "txn_id": ("Id", "ActionId", "action_id"),
         "order_id": ("Oid",),
         "status": ("State", "Status"),
         "commission": ("Payout",),
