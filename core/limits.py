@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 MINUTE_S: Final = 60
 SECOND_US: Final = 1_000_000
+#: Calls of others that are made at once.
+SAVED_MAX: Final = 10
 
 
 class Policy(NamedTuple):
@@ -29,6 +31,21 @@ class Policy(NamedTuple):
     def header(self) -> str:
         """As an item of `RateLimit-Policy`."""
         return f'"{self.name}";q={self.quota};w={self.window_s}'
+
+
+class Pace(NamedTuple):
+    """Calls of others that we make: `saved` of them at once, and one more every `each_us`."""
+
+    saved: int
+    each_us: int
+
+
+def pace(per_minute: int) -> Pace:
+    """The pace at which no minute, wherever it begins, has more than `per_minute` calls, at least
+    two. Few are made at once, because some who allow many a minute allow few a second.
+    """
+    saved = min(max(2, per_minute // 4), SAVED_MAX)
+    return Pace(saved, -(-MINUTE_S * SECOND_US // (per_minute - saved + 1)))
 
 
 class Standing(NamedTuple):

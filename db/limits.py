@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from core.limits import Policy, Standing
+from core.limits import Pace, Policy, Standing
 from db import keys, redis
 
 #: For how long a try counts of which nobody says how it ended, in microseconds.
@@ -52,6 +52,18 @@ async def give_back(
 async def look(connection: redis.Connection, policy: Policy, who: str, now_us: int) -> Standing:
     """Where a caller stands, without spending; raises as `Connection.run`."""
     return await spend(connection, policy, who, now_us, least=0, most=0)
+
+
+async def call(connection: redis.Connection, pace: Pace, who: str, now_us: int) -> int:
+    """Count a call of somebody else's API that is made now: 0; or the microseconds for which it has
+    to wait, and then it is not counted. Exact and raises as `spend`.
+    """
+    spent, _, wait_us, _ = await connection.run(
+        redis.RATE_LIMIT,
+        (keys.rate_limit("calls", who),),
+        (now_us, pace.each_us, pace.saved, 1, 1),
+    )
+    return 0 if spent else int(wait_us)
 
 
 async def tried(

@@ -1,5 +1,6 @@
 """Asks affiliate networks what has changed: page by page, each with its place in the window, while
-the next one is on its way. A kill costs at most the page that was being taken.
+the next one is on its way. A kill costs at most the page that was being taken. An account that has
+made its calls of the minute is asked on when it may be.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from db import conversions, networks, outbox, pg
 from db.bookings import Act
 from db.networks import Network
 from db.pg import Db
-from workers import loop
+from workers import loop, pacing
 from workers.broker import Tools
 from workers.conversions import acting
 
@@ -95,6 +96,9 @@ async def sync(tools: Tools, row_id: int, task: tasks.SyncNetwork) -> None:
         is_done = isinstance(provider, CanPull) and await _read_on(tools, network, provider)
     except Lost:
         is_done = True
+    except pacing.Spent as spent:
+        await _again(tools, row_id, task, spent.wait_s)
+        return
     except (BadSetting, BadField):
         why = "the settings or the credentials of the account cannot be used"
         await _failed(tools, row_id, network, AuthRefused(why))
@@ -105,17 +109,26 @@ async def sync(tools: Tools, row_id: int, task: tasks.SyncNetwork) -> None:
     async with tools.pool.acquire() as db:
         if is_done:
             await outbox.done(db, row_id)
-        else:
-            await outbox.put_off(db, row_id, loop.now_ms())
+            return
+    await _again(tools, row_id, task, 0.0)
+
+
+async def _again(tools: Tools, row_id: int, task: SyncNetwork, wait_s: float) -> None:
+    """Read on after a while, as a row of its own: this one got somewhere, and its starts are not
+    those of a task that fails."""
+    async with tools.pool.acquire() as db, db.transaction():
+        await outbox.done(db, row_id)
+        await outbox.add(db, task, due_at_ms=loop.now_ms() + int(wait_s * 1000))
 
 
 async def _read_on(tools: Tools, network: Network, provider: CanPull) -> bool:
-    """Whether the window was read to its end; PullFailed, Lost."""
+    """Whether the window was read to its end; PullFailed, Lost, pacing.Spent."""
     assert network.sync_from is not None
     assert network.sync_to is not None
     window = Window(_ms(network.sync_from), _ms(network.sync_to))
     cursor, until = network.sync_cursor or "", time.monotonic() + TURN_S
-    async with aclosing(_ahead(provider.pull(tools.send, window, cursor))) as pages:
+    send = pacing.paced(tools, network, provider.terms)
+    async with aclosing(_ahead(provider.pull(send, window, cursor))) as pages:
         async for page in pages:
             await _take(tools, network, cursor, page)
             if page.cursor is None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from core.limits import Policy
+from core.limits import Policy, pace
 from db import keys, limits, redis
 
 POLICY = Policy("caller", 10)
@@ -44,6 +44,23 @@ async def test_a_quota_can_be_spent_at_once_and_is_earned_back_evenly(
     whole = await limits.look(connection, POLICY, "a", NOW + 10**10)
     assert (whole.left, whole.reset_us) == (10, 0)
     assert (await limits.look(connection, POLICY, "b", NOW)).left == 10
+
+
+@pytest.mark.parametrize("per_minute", [2, 3, 16, 20, 200, 1_000])
+async def test_calls_keep_to_a_pace_whoever_makes_them(
+    wires: list[redis.Connection], per_minute: int
+) -> None:
+    now, made = NOW, []
+    kept = pace(per_minute)
+    while now < NOW + 180_000_000:
+        asked = [limits.call(wire, kept, "a", now) for wire in wires]
+        waits = await asyncio.gather(*asked)
+        made += [now] * waits.count(0)
+        now += 0 if 0 in waits else min(waits)
+    for at in made:
+        assert len([one for one in made if at <= one < at + 60_000_000]) <= per_minute
+        assert len([one for one in made if at <= one < at + 10_000_000]) <= 10 + per_minute / 6
+    assert len(made) >= 3 * (per_minute - kept.saved + 1)
 
 
 async def test_what_is_asked_together_is_given_together_or_not(

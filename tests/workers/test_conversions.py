@@ -56,7 +56,8 @@ async def add(db: Db, provider: str, config: dict[str, Any], secret: Any = None)
 @pytest.fixture
 async def asked(program: None, db: Db, trackier: Trackier) -> Trackier:
     """A network that is to be asked for thirty days."""
-    await add(db, "trackier", trackier.config(), trackier.credentials())
+    config = {**trackier.config(), "calls_per_minute": 60_000}
+    await add(db, "trackier", config, trackier.credentials())
     trackier.transactions = server.many([number / 2 for number in range(1, 41)], status="approved")
     network = await networks.get(db, PROGRAM, NETWORK)
     await networks.ask(db, network, END - 30 * DAY, END, END)

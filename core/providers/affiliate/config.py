@@ -42,13 +42,16 @@ Secret = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[!-~]+$(?!
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`campaign` is the network's id of what is linked to when a link names none. `field_map` says
+    """`calls_per_minute` goes before the network's own limit of calls to its API.
+
+    `campaign` is the network's id of what is linked to when a link names none. `field_map` says
     where in postbacks our fields stand, `row_map` where in the API's rows; `status_map` what words
     mean, in any case of letters. `currency` and `utc_offset_min` are for amounts and times that
     come without; `absent_status` is what a postback without any status word means. `reply` may
     have {txn_id}, {event} and {click_id}.
     """
 
+    calls_per_minute: Annotated[int, Meta(ge=2, le=60_000)] | None = None
     campaign: Annotated[str, Meta(max_length=500)] = ""
     field_map: dict[Field, Theirs] = {}
     row_map: dict[Field, Theirs] = {}

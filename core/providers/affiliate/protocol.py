@@ -46,7 +46,8 @@ class AffiliateNetwork(Protocol):
 
 
 class Terms(NamedTuple):
-    """How its API wants to be asked. One page is one call, beside those for tokens.
+    """How its API wants to be asked. One page is one call, beside those for tokens; whoever gives
+    `pull` its `send` keeps to `calls_per_minute`.
 
     A sync asks for a window that begins `look_back_ms` before the last one ended: statuses change
     late, and not every API can be asked for what has changed.
