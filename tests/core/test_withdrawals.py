@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from typing import get_args
 
 import pytest
@@ -70,6 +71,29 @@ def test_a_providers_word_leads_to_a_step_that_can_be_taken(state: State, news: 
     step = withdrawals.follows(state, news)
     assert step is None or step in withdrawals.NEXT[state]
     assert step is None or not withdrawals.is_odd(state, news)
+
+
+@pytest.mark.parametrize("state", ["requested", "approved", "failed", "rejected", "canceled"])
+def test_a_provider_that_pays_what_it_was_not_told_to_is_noticed(state: State) -> None:
+    assert withdrawals.is_odd(state, "paid")
+
+
+@pytest.mark.parametrize(
+    ("amount_minor", "currency", "is_other"),
+    [
+        (None, None, False),
+        (Decimal(100), "INR", False),
+        (Decimal("100.00"), None, False),
+        (Decimal("100.5"), "INR", True),
+        (Decimal(99), None, True),
+        (Decimal(100), "USD", True),
+        (None, "USD", True),
+    ],
+)
+def test_a_provider_that_speaks_of_other_money_is_noticed(
+    amount_minor: Decimal | None, currency: str | None, *, is_other: bool
+) -> None:
+    assert withdrawals.differs(MONEY, amount_minor, currency) is is_other
 
 
 def test_a_provider_that_pays_what_was_given_back_is_noticed() -> None:

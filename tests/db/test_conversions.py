@@ -17,6 +17,7 @@ from core.networks import Rules
 from core.offers import Fixed, MemberCap, OfferConfig
 from core.providers.affiliate.report import Report
 from core.rates import Rate
+from core.wallet import Account, Posting
 from db import (
     attributions,
     exchange_rates,
@@ -28,6 +29,7 @@ from db import (
     offers,
     pg,
     postbacks,
+    webhooks,
 )
 from db import conversions as stored
 from db.bookings import Act
@@ -255,6 +257,31 @@ async def test_the_member_and_endpoints_are_told_once(db: pg.Db, database: Datab
     await apply(db, report(click_id=text))
     await apply(db, report(click_id=text))
     assert await db.fetchval("SELECT count(*) FROM outbox WHERE task = 'tell_cashback'") == 1
+
+
+async def test_a_balance_that_falls_below_zero_is_announced_once(
+    db: pg.Db, database: DatabaseUrls
+) -> None:
+    new = webhooks.NewEndpoint(url="https://hooks.example.com/", events=["balance.negative"])
+    await webhooks.add(db, RING, PROGRAM, "whk_1", new, "secret")
+    text = click()
+    await store_click(database, text)
+    await apply(db, report("t1", click_id=text), report("t2", click_id=text))
+    # Of 200 there are 50 left.
+    account, paid = Account("available", "INR", MEMBER), Account("paid_out", "INR")
+    async with db.transaction():
+        locked = await money.lock(db, PROGRAM, [account, paid])
+        moved = money.Transaction(
+            *("mtx_paid", "withdrawal_paid", "wdr_1", 1, MEMBER, None, "test", NOW),
+            [Posting(account, paid, 150)],
+        )
+        await money.post(db, locked, [moved])
+    counts = []
+    for txn in ("t1", "t2"):
+        await apply(db, report(txn, click_id=text, status="reversed"))
+        counts.append(await db.fetchval("SELECT count(*) FROM webhook_delivery"))
+    assert counts == [1, 1]
+    assert await roles(db) == {"available": -150, "paid_out": 150}
 
 
 async def test_a_batch_takes_as_many_statements_as_one_report(

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from core import errors
+from core.kyc import Document
 from core.merchants import MerchantConfig
+from core.payout_methods import Upi
 from core.programs import ProgramSettings, UnitRules
-from db import members, merchants, pg, programs
+from core.withdrawals import Money
+from db import (
+    adjustments,
+    kyc,
+    members,
+    merchants,
+    payout_methods,
+    personal,
+    pg,
+    programs,
+    referral_codes,
+)
+from db.adjustments import Act
 from db.members import NewMember
 from tests.conftest import RING
+from tests.db.bringing import until_waiting
 from tests.db.conftest import PROGRAM
+
+MEMBER = "mem_1"
+NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 
 
 async def test_members_whose_external_id_is_taken_are_left_out(db: pg.Db) -> None:
@@ -34,6 +56,45 @@ async def test_a_deleted_member_keeps_its_row_and_is_gone_for_everybody(db: pg.D
     ):
         with pytest.raises(errors.MemberNotFound):
             await attempt
+
+
+async def hand_in(db: pg.Db, number: int) -> None:
+    document = Document(kind="pan", number=f"ABCPE000{number}F", name="Asha Verma")
+    await kyc.put(db, RING, PROGRAM, MEMBER, document, NOW)
+
+
+async def give(db: pg.Db, number: int) -> None:
+    about, act = Money(MEMBER, 5, "INR"), Act("opr_1", NOW)
+    made = await adjustments.propose(
+        db, PROGRAM, f"adj_{number}", kind="promotion", about=about, reason="x", ticket=None,
+        act=act,
+    )  # fmt: skip
+    await adjustments.post(db, made, act)
+
+
+async def be_paid_at(db: pg.Db, number: int) -> None:
+    details = Upi(vpa=f"asha{number}@okbank", name="Asha Verma")
+    await payout_methods.add(db, RING, PROGRAM, MEMBER, f"pmt_{number}", details, NOW)
+
+
+async def get_a_code(db: pg.Db, number: int) -> None:
+    await referral_codes.make(db, PROGRAM, MEMBER, f"rfc_{number}", NOW)
+
+
+@pytest.mark.parametrize("write", [hand_in, give, be_paid_at, get_a_code])
+async def test_an_erasure_waits_for_what_is_being_written_and_nothing_is_written_after_it(
+    db: pg.Db, pool: pg.Pool, write: Callable[[pg.Db, int], Awaitable[None]]
+) -> None:
+    await members.add(db, RING, PROGRAM, MEMBER, NewMember())
+    async with pool.acquire() as other, pool.acquire() as third:
+        async with db.transaction():
+            await write(db, 1)
+            erasing = asyncio.create_task(other.execute(personal.ERASE_MEMBER, PROGRAM, MEMBER))
+            await until_waiting(third)
+        await erasing
+    with pytest.raises(errors.MemberNotFound):
+        async with db.transaction():
+            await write(db, 2)
 
 
 async def test_an_upsert_replaces_what_was_known(db: pg.Db) -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from core import errors, wallet
 from core.payout_methods import Upi
+from core.providers.payouts.protocol import Event, News
 from core.wallet import Account
 from core.withdrawals import Step
-from db import members, money, pg, wallets, withdrawals
+from db import members, money, payouts, pg, wallets, withdrawals
 from db.withdrawals import Act, New, Withdrawal
 from tests.conftest import RING
+from tests.db.bringing import until_waiting
 from tests.db.conftest import PROGRAM
 
 MEMBER = "mem_1"
@@ -202,3 +204,57 @@ async def test_a_statement_is_read_in_pages_and_each_line_follows_the_one_before
         before = wallets.Place(transaction_id, int(ordinal))
     assert len(found) == 6
     assert {line.amount_minor for line in found} == {10, -30}
+
+
+async def under_way(db: pg.Db) -> None:
+    """A withdrawal that a provider was told to pay."""
+    await credit(db, 100)
+    await request(db, 1)
+    await take(db, 1, "approve", Act(by="opr_1", at=NOW, provider="razorpayx"))
+    await take(db, 1, "send")
+
+
+async def called(db: pg.Db, number: int) -> str:
+    """The provider says in a call of its own that it has paid."""
+    event = Event(f"evt_{number}", News(id="wdr_1", state="paid", utr="UTR123"))
+    heard = await payouts.called(db, RING, "razorpayx", event, b"{}", NOW)
+    assert heard is not None
+    return heard.outcome
+
+
+async def test_of_two_words_at_once_the_second_waits_for_the_first(
+    db: pg.Db, pool: pg.Pool
+) -> None:
+    await under_way(db)
+    async with pool.acquire() as other, pool.acquire() as third:
+
+        async def later() -> str:
+            async with other.transaction():
+                return await called(other, 2)
+
+        async with db.transaction():
+            assert await called(db, 1) == "applied"
+            waiting = asyncio.create_task(later())
+            await until_waiting(third)
+        assert await waiting == "nothing_new"
+    assert (await roles(db))["paid_out"] == 100
+    assert await money.check(db) == []
+
+
+@pytest.mark.parametrize("told", [{"id": "wdr_2"}, {"provider": "cashfree-payouts"}])
+async def test_a_word_about_another_payout_is_not_ours(db: pg.Db, told: dict[str, str]) -> None:
+    await under_way(db)
+    said = {"id": "wdr_1", "provider": "razorpayx"} | told
+    async with db.transaction():
+        before = await withdrawals.lock(db, RING, PROGRAM, "wdr_1")
+        news = News(id=said["id"], state="paid")
+        outcome, after = await payouts.hear(db, RING, before, said["provider"], news, NOW)
+    assert (outcome, after) == ("not_ours", before)
+
+
+async def test_what_is_paid_by_hand_is_left_to_the_hand(db: pg.Db) -> None:
+    await credit(db, 100)
+    await request(db, 1)
+    await take(db, 1, "approve")
+    await payouts.resume(db, NOW + dt.timedelta(days=1))
+    assert await db.fetchval("SELECT count(*) FROM outbox WHERE task = 'pay_withdrawal'") == 0

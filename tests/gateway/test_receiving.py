@@ -31,6 +31,22 @@ async def test_calls_are_stored_while_the_settings_of_their_network_are_not_good
     assert [row["verdict"] for row in rows] == [None, None, "bad_token", "accepted"]
 
 
+async def test_calls_of_a_disabled_network_are_kept_and_not_read(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "FRESH_S", -1.0)
+    account = await reporting.network(client)
+    path = f"/v1/networks/{account.id}"
+    assert (await client.patch(path, {"state": "disabled"})).status == 200
+    answer = await reporting.call(account, txid="t1", payout="5")
+    assert (answer.status, answer.body) == (200, b"OK")
+    told = await reporting.report(account, txid="t2", payout="5")
+    assert (told["verdict"], told["conversion"]) == ("disabled", None)
+    assert (await client.get("/v1/conversions")).body["data"] == []
+    again = await client.post(f"/v1/postbacks/{told['id']}/replay", {})
+    assert again.body["verdict"] == "accepted"
+
+
 async def test_a_network_that_nobody_gave_out_is_not_looked_for(client: Client) -> None:
     for name in ("net_1", "lnk_01h455vb4pex5vsknk084sn02q", "%00"):
         answer = await client.call("GET", f"/postback/{name}/token", Authorization=None)

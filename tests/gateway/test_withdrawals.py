@@ -144,6 +144,21 @@ async def test_too_little_too_much_and_from_whom_nobody_knows(client: Client, ap
     assert (await asha.client.get(PATH)).body["data"] == []
 
 
+async def test_who_is_not_known_any_more_is_not_paid(client: Client, app: App, db: Db) -> None:
+    asha = await cash.payable(client, app, 200 * RUPEES)
+    path = f"{PATH}/{await cash.requested(asha, 100 * RUPEES)}"
+    operator = cash.operator(client)
+    body = {"version": 2, "reason": "It is forged."}
+    assert (await operator.post(f"/v1/members/{asha.id}/kyc/reject", body)).status == 200
+    refused = await operator.post(f"{path}/approve", {})
+    assert (refused.status, refused.code) == (409, "kyc_not_verified")
+    assert (await cash.ask(asha, 100 * RUPEES)).code == "kyc_not_verified"
+    await cash.verified(client, asha)
+    await db.execute("UPDATE member SET deleted_at = now() WHERE id = $1", asha.id)
+    assert (await cash.ask(asha, 100 * RUPEES)).code == "member_not_found"
+    assert await db.fetchval("SELECT array_agg(state) FROM withdrawal") == ["requested"]
+
+
 async def test_somebody_elses_method_is_none(client: Client, app: App) -> None:
     asha, ben = await cash.payable(client, app, 100 * RUPEES), await cash.person(client, app)
     body = {"amount_minor": 100 * RUPEES, "payout_method": await cash.method(ben)}

@@ -29,6 +29,15 @@ NETWORK = "net_1"
 MEMBER = "mem_1"
 DAY = dt.timedelta(days=1)
 END = conversions_.moment(server.EPOCH_MS)
+CREDITED = """
+INSERT INTO conversion (id, program_id, network_id, txn_id, event, version, state,
+       status_word, commission_minor, corrected_minor, counted, member_id, attribution,
+       reasons, booked_currency, booked_commission_minor, booked_cashback_minor,
+       first_seen_at, updated_at)
+SELECT 'cnv_' || member_id, $1, $2, member_id, '', 1, 'approved', '', 10000, 0, '{}',
+       member_id, 'click', '{}', 'INR', 10000, 5000, now(), now()
+  FROM unnest($3::text[]) AS member_id
+"""
 
 
 @pytest.fixture
@@ -184,6 +193,15 @@ async def test_a_refused_account_waits_and_says_why(tools: Tools, db: Db, asked:
     assert await db.fetchval("SELECT count(*) FROM outbox") == 0
 
 
+async def test_a_network_that_was_disabled_meanwhile_is_not_asked(
+    tools: Tools, db: Db, asked: Trackier
+) -> None:
+    await db.execute("UPDATE network SET state = 'disabled'")
+    await run(tools, db)
+    assert (await count(db), asked.questions) == (0, [])
+    assert await db.fetchval("SELECT count(*) FROM outbox") == 0
+
+
 async def test_networks_are_asked_when_their_time_has_come(
     settings: Settings, db: Db, program: None, trackier: Trackier
 ) -> None:
@@ -246,18 +264,7 @@ async def test_members_hear_of_cashback_once(tools: Tools, db: Db, program: None
     for number, member_id in enumerate(people[:2]):
         contact = Contact("email", f"asha{number}@example.com")
         await contacts.put(db, RING, PROGRAM, member_id, contact, is_verified=True)
-    await db.execute(
-        """
-        INSERT INTO conversion (id, program_id, network_id, txn_id, event, version, state,
-               status_word, commission_minor, corrected_minor, counted, member_id, attribution,
-               reasons, booked_currency, booked_commission_minor, booked_cashback_minor,
-               first_seen_at, updated_at)
-        SELECT 'cnv_' || member_id, $1, $2, member_id, '', 1, 'approved', '', 10000, 0, '{}',
-               member_id, 'click', '{}', 'INR', 10000, 5000, now(), now()
-          FROM unnest($3::text[]) AS member_id
-        """,
-        *(PROGRAM, NETWORK, people),
-    )
+    await db.execute(CREDITED, PROGRAM, NETWORK, people)
     for _ in range(2):
         row_id = await outbox.add(db, tasks.TellCashback([f"cnv_{one}" for one in people]))
         await jobs.perform(tools, row_id, 0)
@@ -265,3 +272,20 @@ async def test_members_hear_of_cashback_once(tools: Tools, db: Db, program: None
     assert [row["recipient_id"] for row in rows] == people[:2]
     assert await db.fetchval("SELECT count(*) FROM outbox WHERE task = 'tell_cashback'") == 0
     assert any(job.name == "sync_networks" for job in schedule.JOBS)
+
+
+@pytest.mark.parametrize(
+    "change", ["state = 'reversed'", "review = 'held'", "booked_cashback_minor = 0"]
+)
+async def test_nobody_hears_of_cashback_that_is_gone_meanwhile(
+    tools: Tools, db: Db, program: None, change: str
+) -> None:
+    await add(db, "generic", {})
+    contact = Contact("email", "asha@example.com")
+    await contacts.put(db, RING, PROGRAM, MEMBER, contact, is_verified=True)
+    await db.execute(CREDITED, PROGRAM, NETWORK, [MEMBER])
+    await db.execute(f"UPDATE conversion SET {change}")
+    row_id = await outbox.add(db, tasks.TellCashback([f"cnv_{MEMBER}"]))
+    await jobs.perform(tools, row_id, 0)
+    assert await db.fetchval("SELECT count(*) FROM notification") == 0
+    assert await db.fetchval("SELECT count(*) FROM outbox WHERE task = 'tell_cashback'") == 0

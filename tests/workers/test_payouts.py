@@ -201,6 +201,20 @@ async def test_after_any_trouble_it_is_paid_once(
     assert bank.asked.count("pay") == (1 if trouble.endswith("_after") else 2)
 
 
+@pytest.mark.parametrize("trouble", ["500", "drop_before", "429", "401"])
+async def test_a_look_that_says_nothing_is_no_reason_to_pay_again(
+    db: Db, paying: Tools, bank: Server, trouble: str
+) -> None:
+    bank.faults, bank.look_faults = [TROUBLE["drop_after"]], [TROUBLE[trouble]]
+    await approved(db, bank.slug)
+    for _ in range(2):
+        await attempt(db, paying)
+        assert (await state(db), bank.asked.count("pay")) == ("paying", 1)
+    await attempt(db, paying)
+    assert (await state(db), await money_is(db)) == ("paid", (0, 0, 20_050))
+    assert_paid_once(bank)
+
+
 async def test_a_clear_no_is_final(db: Db, paying: Tools, bank: Server) -> None:
     bank.faults = [bank.no("They will not")]
     await approved(db, bank.slug)
