@@ -4,12 +4,13 @@ row moves the difference, however it came about.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
 from core import offers, rates, wallet
-from core.conversions import AMOUNT_MAX, EPOCH, FINAL, Conversion
+from core.conversions import AMOUNT_MAX, EPOCH, FINAL, Conversion, Parked
 from core.money import Money
 from core.networks import Rules
 from core.offers import NOTHING, Fixed, OfCommission, OfferConfig, OfSale, Terms, Used
@@ -23,6 +24,8 @@ _THEIRS: Final[dict[str, Role]] = {
     "settled": "available",
 }
 _UNBOOKED: Final = frozenset({"awaiting_click", "currency_unknown", "amount_implausible"})
+#: More than a transaction takes.
+LOOK_AGAIN: Final = dt.timedelta(minutes=5)
 
 
 def valued(
@@ -49,10 +52,10 @@ def valued(
     sale_rate = _rate(known, found.sale_currency, target)
     is_of_sale = isinstance(terms and terms.cashback, OfSale) and found.sale_minor is not None
     if rate is None or (is_of_sale and sale_rate is None):
-        return found.replace(parked="currency_unknown", booked_currency=None, rate=None)
+        return _parked(found, "currency_unknown")
     commission = Money(rates.convert(found.owed_minor, rate), target)
     if commission.amount_minor > AMOUNT_MAX:
-        return found.replace(parked="amount_implausible", booked_currency=None, rate=None)
+        return _parked(found, "amount_implausible")
     is_shared = found.member_id is not None and found.review != "rejected"
     return found.replace(
         parked="unattributed" if found.attribution == "none" else None,
@@ -113,6 +116,15 @@ def became_available(before: Conversion | None, after: Conversion) -> int:
         return 0
     account = Account("available", after.booked_currency, after.member_id)
     return max(booked(after).get(account, 0) - booked(before).get(account, 0), 0)
+
+
+def _parked(found: Conversion, why: Parked) -> Conversion:
+    """Waiting for a rate, whose coming wakes it. A rate that came while it was parked for the first
+    time has neither been seen nor has seen it, so it is looked at once more by itself.
+    """
+    is_known = found.parked in _UNBOOKED
+    again = found.next_try_at if is_known else found.updated_at + LOOK_AGAIN
+    return found.replace(parked=why, booked_currency=None, rate=None, next_try_at=again)
 
 
 def _causes(found: Conversion) -> tuple[object, ...]:

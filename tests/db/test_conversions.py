@@ -142,6 +142,29 @@ async def test_a_rate_that_comes_books_what_waited(db: pg.Db) -> None:
     assert await roles(db) == {"receivable": -16_700, "margin": 16_700}
 
 
+async def test_a_rate_that_comes_while_a_report_is_taken_books_it_a_little_later(
+    db: pg.Db, pool: pg.Pool
+) -> None:
+    rate = Rate("USD", "INR", NOW - dt.timedelta(days=1), Decimal("83.5"))
+    async with pool.acquire() as other, db.transaction():
+        network = await networks.lock(db, PROGRAM, NETWORK)
+        said = [Item(report(currency="USD"))]
+        [verdict] = await stored.apply(db, RING, network, said, ACT)
+        await exchange_rates.put(other, PROGRAM, [rate])
+    assert verdict.word == "currency_unknown"
+    later = NOW + dt.timedelta(minutes=5)
+    assert await stored.waiting(db, later, 10) == [(PROGRAM, NETWORK)]
+    assert await retry(db, later) == 1
+    assert await roles(db) == {"receivable": -16_700, "margin": 16_700}
+
+
+async def test_what_waits_for_a_rate_is_looked_at_once_by_itself(db: pg.Db) -> None:
+    await apply(db, report(currency="USD"))
+    later = NOW + dt.timedelta(minutes=5)
+    assert await retry(db, later) == 1
+    assert await stored.waiting(db, NOW + dt.timedelta(days=9), 10) == []
+
+
 async def test_one_batch_may_say_several_things_of_one_transaction(
     db: pg.Db, database: DatabaseUrls
 ) -> None:
