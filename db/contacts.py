@@ -56,6 +56,12 @@ UPDATE member_contact SET verified_at = coalesce(verified_at, now()), unreachabl
  WHERE program_id = $1 AND channel = $2 AND hash = ANY($3::bytea[])
 RETURNING member_id
 """
+# Only in the place of what was read: whoever takes another contact meanwhile keeps that one.
+RESPELL = """
+UPDATE member_contact SET sealed = $5, hash = $6
+ WHERE program_id = $1 AND member_id = $2 AND channel = $3 AND sealed = $4
+RETURNING true
+"""
 OF_MEMBER = """
 SELECT channel, sealed, verified_at, unreachable_at FROM member_contact
  WHERE program_id = $1 AND member_id = $2 ORDER BY channel
@@ -141,6 +147,24 @@ async def add_many(
         )
     except asyncpg.UniqueViolationError:
         raise errors.ContactTaken from None
+
+
+async def respell(
+    db: Db, ring: KeyRing, program_id: str, member_id: str, stored: bytes, contact: Contact
+) -> bool:
+    """Spell a member's contact otherwise, in the caller's transaction: whether it is the one that
+    was read, `stored`, still. It stays proved if it was. ContactTaken.
+    """
+    await _refuse_others(db, ring, program_id, [contact], member_id)
+    try:
+        found = await db.fetchval(
+            RESPELL,
+            *(program_id, member_id, contact.channel, stored),
+            *(_seal(ring, member_id, contact), stored_hash(ring, contact)),
+        )
+    except asyncpg.UniqueViolationError:
+        raise errors.ContactTaken from None
+    return bool(found)
 
 
 async def taken(db: Db, ring: KeyRing, program_id: str, wanted: Iterable[Contact]) -> set[Contact]:

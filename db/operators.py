@@ -49,6 +49,12 @@ UPDATE = """
 UPDATE operator SET role = $3, name = $4, state = $5, language = $6, updated_at = now()
  WHERE id = $2 AND program_id IS NOT DISTINCT FROM $1
 """
+# Only in the place of what was read.
+RESPELL = """
+UPDATE operator SET email = $4, email_hash = $5
+ WHERE id = $2 AND program_id IS NOT DISTINCT FROM $1 AND email = $3
+RETURNING true
+"""
 DELETE = """
 DELETE FROM operator WHERE id = $2 AND program_id IS NOT DISTINCT FROM $1
 """
@@ -124,11 +130,7 @@ async def add(
     language: str = templates.DEFAULT_LANGUAGE,
 ) -> Operator:
     """Store an operator who has no password yet; ContactTaken, ProgramNotFound."""
-    if len(ring.field) > 1:
-        # Under the hash of another key, of which the constraint does not know.
-        await db.execute(LOCK_EMAILS)
-        if await db.fetchval(IS_TAKEN, hashes(ring, email)):
-            raise errors.ContactTaken
+    await _refuse_taken(db, ring, email)
     try:
         row = await db.fetchrow(
             INSERT,
@@ -145,6 +147,27 @@ async def add(
     except asyncpg.ForeignKeyViolationError:
         raise errors.ProgramNotFound from None
     return _operator(ring, row)
+
+
+async def respell(
+    db: Db,
+    ring: KeyRing,
+    program_id: str | None,
+    operator_id: str,
+    stored: bytes,
+    email: Contact,
+) -> bool:
+    """Spell an operator's address otherwise, in the caller's transaction: whether it is the one
+    that was read, `stored`, still. ContactTaken.
+    """
+    await _refuse_taken(db, ring, email)
+    sealed = _seal(ring, "email", operator_id, email.address)
+    hashed = stored_hash(ring, email.address)
+    try:
+        found = await db.fetchval(RESPELL, program_id, operator_id, stored, sealed, hashed)
+    except asyncpg.UniqueViolationError:
+        raise errors.ContactTaken from None
+    return bool(found)
 
 
 async def get(db: Db, ring: KeyRing, program_id: str | None, operator_id: str) -> Operator:
@@ -216,6 +239,15 @@ async def accept(db: Db, token_hash: bytes) -> tuple[str, str | None]:
     if row is None:
         raise errors.InvitationNotFound
     return row["operator_id"], row["program_id"]
+
+
+async def _refuse_taken(db: Db, ring: KeyRing, email: Contact) -> None:
+    """ContactTaken for an address under the hash of another key, of which no constraint knows."""
+    if len(ring.field) == 1:
+        return
+    await db.execute(LOCK_EMAILS)
+    if await db.fetchval(IS_TAKEN, hashes(ring, email)):
+        raise errors.ContactTaken
 
 
 def _runs(role: str, state: str) -> bool:

@@ -22,7 +22,7 @@ CARRIES: Final = re.compile(
 #: Work on the whole installation, which no request asks for.
 OF_THE_INSTALLATION: Final = {
     *("db.audit_chain", "db.caps", "db.flush", "db.ledger", "db.rebuild", "db.reconcile"),
-    *("db.plain", "db.recovery", "db.resealing", "db.retention"),
+    *("db.plain", "db.recovery", "db.resealing", "db.respelling", "db.retention"),
 }
 #: A person's own things, found by the person's id, which a sign-in has proved.
 OF_A_PERSON: Final = {

@@ -1,4 +1,5 @@
-"""Brings what is sealed, and the hashes that it is found by, under the active field key.
+"""Brings what is sealed, and the hashes that it is found by, under the active field key, and mail
+addresses to their present spelling.
 
 It begins when this process has a new one, which is after its restart (`web.keyfile`): by then the
 file is on all hosts. It may be killed at any moment, and run beside everything else.
@@ -15,7 +16,7 @@ from typing import Final
 from core import errors
 from core.keyring import KeyRing
 from core.settings import Settings
-from db import pg, resealing
+from db import pg, resealing, respelling
 from web import metrics
 from web.keyfile import KeyFile
 from workers import loop
@@ -32,6 +33,7 @@ class Resealer:
     def __init__(self, file: Path, pool: pg.Pool) -> None:
         self._file = file
         self._keys: KeyFile | None = None
+        self._spelling_at: respelling.Position | None = None
         self._pool = pool
         self._at: resealing.Position | None = None
         self._key = ""
@@ -46,14 +48,18 @@ class Resealer:
             return 0
         if ring.active_field != self._key:
             self._key, self._at, self._again_at_ms = ring.active_field, None, 0
-        if self._at is None and now_ms < self._again_at_ms:
+        is_idle = self._at is None and self._spelling_at is None
+        if is_idle and now_ms < self._again_at_ms:
             return 0
         async with self._pool.acquire() as db:
             try:
+                if self._spelling_at is not None:
+                    return await self._respell(db, ring, self._spelling_at)
                 return await self._portion(db, ring, now_ms)
             except (errors.Conflict, errors.BadField) as error:
                 log.error("resealing has to wait: %s", error)  # noqa: TRY400 - no more is known
-                self._at, self._again_at_ms = None, now_ms + AGAIN_MS
+                self._at, self._spelling_at = None, None
+                self._again_at_ms = now_ms + AGAIN_MS
                 return 0
 
     def _ring(self) -> KeyRing | None:
@@ -78,6 +84,15 @@ class Resealer:
         if self._at is None:
             self._show(await resealing.stale(db, ring))
             log.info("resealed for %s, %d left", ring.active_field, self._left)
+            self._spelling_at = respelling.BEGIN
+        return 1
+
+    async def _respell(self, db: pg.Db, ring: KeyRing, at: respelling.Position) -> int:
+        self._spelling_at, count, taken = await respelling.portion(db, ring, at)
+        if count:
+            log.info("%d mail addresses were brought to their present spelling", count)
+        for one in taken:
+            log.warning("%s keeps a mail address that is somebody else's as spelled today", one)
         return 1
 
     def _show(self, left: int) -> None:

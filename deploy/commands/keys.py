@@ -12,7 +12,7 @@ import asyncpg
 
 from core import errors, ids, keyring, tokens
 from core.settings import Settings
-from db import audit, audit_chain, resealing, revocations
+from db import audit, audit_chain, resealing, respelling, revocations
 from db.pg import Db
 from deploy.commands import recording
 from deploy.commands.arguments import Commands, Progress, duration_s
@@ -159,7 +159,9 @@ async def rotate(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def reseal(settings: Settings, _arguments: argparse.Namespace) -> int:
-    """Seal what is plain, and seal anew what is under an older key."""
+    """Seal what is plain, seal anew what is under an older key, spell anew what was spelled
+    otherwise.
+    """
     ring = _read(settings)
     db = await asyncpg.connect(settings.migration_url)
     try:
@@ -168,12 +170,21 @@ async def reseal(settings: Settings, _arguments: argparse.Namespace) -> int:
         done = await resealing.run(db, ring, lambda done: progress(done, max(total, done + 1)))
         progress(done, done)
         left = await resealing.stale(db, ring)
+        spelled = await respelling.run(db, ring)
         async with db.transaction():
-            sealed = {"fields": done}
+            sealed = {
+                "fields": done,
+                "respelled": spelled.respelled,
+                "left_to_others": len(spelled.taken),
+            }
             await recording.record(db, ring, "key.reseal", ring.active_field, after=sealed)
     finally:
         await db.close()
     print(f"{done:,} fields sealed with {ring.active_field}, {left:,} left")
+    if spelled.respelled:
+        print(f"{spelled.respelled:,} mail addresses brought to their present spelling")
+    for one in spelled.taken:
+        print(f"{one} keeps a mail address that in its present spelling is somebody else's")
     return 1 if left else 0
 
 

@@ -165,3 +165,31 @@ async def test_an_operators_address_stays_one_operators_meanwhile(
                 email=EMAIL,
                 name="Olga",
             )
+
+
+async def test_whoever_was_stored_under_an_older_spelling_signs_in_again(
+    client: Client,
+    app: App,
+    chosen: Settings,
+    pool: pg.Pool,
+    db: Db,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program_id = people.program(client)
+    asha, bela = [await people.member(client, app, email=f"{name}@tea.example") for name in "ab"]
+    async with pool.acquire() as connection, connection.transaction():
+        for member_id, address in ((asha, "u@xn--bcher-kva.example"), (bela, "u@bücher.example")):
+            contact = contacts_.Contact("email", address)
+            await contacts.put(connection, RING, program_id, member_id, contact, is_verified=True)
+    await command(chosen, "keys", "reseal")
+    assert f"{asha} keeps a mail address" in capsys.readouterr().out
+    assert (await client.delete(f"/v1/members/{bela}")).status == 204
+    assert (await people.log_in(client, program_id, email="u@bücher.example")).status == 401
+    await command(chosen, "keys", "reseal")
+    assert "1 mail addresses brought to their present spelling" in capsys.readouterr().out
+    assert (await people.log_in(client, program_id, email="u@bücher.example")).status == 200
+    entries = await db.fetch(
+        "SELECT after->>'respelled', after->>'left_to_others' FROM audit_entry"
+        " WHERE action = 'key.reseal' ORDER BY id"
+    )
+    assert [tuple(one) for one in entries] == [("0", "1"), ("1", "0")]

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from core import contacts as contacts_
 from core import keyring
 from core.settings import Settings
-from db import contacts, members, pg, resealing
+from db import contacts, members, pg, resealing, respelling
 from tests.conftest import RING
 from tests.workers.conftest import PROGRAM, Db
 from workers.reseal import AGAIN_MS, Resealer
@@ -94,3 +94,32 @@ async def test_a_value_that_no_key_opens_keeps_it_and_not_the_process(
         pass
     assert "resealing has to wait" in caplog.text
     write(settings, ROTATED)
+
+
+async def test_addresses_are_spelled_anew_once_all_are_resealed(
+    settings: Settings,
+    pool: pg.Pool,
+    db: Db,
+    people: None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(respelling, "PORTION", 2)
+    for number, address in enumerate(("a@xn--bcher-kva.example", "a@bücher.example")):
+        contact = contacts_.Contact("email", address)
+        await contacts.put(db, RING, PROGRAM, f"mem_{number}", contact)
+    contact = contacts_.Contact("email", "b@xn--bcher-kva.example")
+    await contacts.put(db, RING, PROGRAM, "mem_4", contact)
+    write(settings, ROTATED)
+    resealer = opened(settings, pool)
+    with caplog.at_level("INFO"):
+        while await resealer.step(NOW_MS):
+            pass
+    alone = keyring.retire(ROTATED, "field", RING.active_field)
+    for name, member_id in (("a", "mem_1"), ("b", "mem_4")):
+        typed = contacts_.email(f"{name}@bücher.example")
+        found = await contacts.find(db, alone, PROGRAM, typed)
+        assert found is not None
+        assert found.member_id == member_id
+    assert "mem_0 keeps a mail address" in caplog.text
+    assert "1 mail addresses were brought" in caplog.text
