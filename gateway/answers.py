@@ -49,9 +49,8 @@ async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]])
             value = await work(db)
         return problem.reply(value, call.route.status)
     caller = call.principal
-    digest = hashlib.sha256(body).digest()
     scope = idempotency.Scope(
-        caller.named_program or "", caller.subject, key, call.route.name, digest
+        caller.named_program or "", caller.subject, key, call.route.name, _fingerprint(call, body)
     )
     async with call.app.transaction() as db:
         first = await idempotency.begin(db, call.app.ring, scope)
@@ -60,6 +59,15 @@ async def once(call: Call, body: bytes, work: Callable[[Db], Awaitable[object]])
         answer = idempotency.Answer(call.route.status, msgspec.json.encode(await work(db)))
         await idempotency.finish(db, call.app.ring, scope, answer)
     return problem.reply(msgspec.Raw(answer.body), answer.status)
+
+
+def _fingerprint(call: Call, body: bytes) -> bytes:
+    """What makes it the same request: the body, and what the path names, which no body repeats."""
+    digest = hashlib.sha256(body)
+    if call.params or call.query:
+        named = sorted(call.params.items()), sorted(call.query.items())
+        digest = hashlib.sha256(digest.digest() + msgspec.json.encode(named))
+    return digest.digest()
 
 
 def required_key(call: Call) -> str:

@@ -40,6 +40,19 @@ async def test_a_key_with_another_body_or_on_another_route_is_refused(
     assert await counts(db) == before
 
 
+async def test_a_key_is_good_for_one_thing_that_the_path_names(client: Client) -> None:
+    """Else who rotates two secrets with one key would be given the first one twice."""
+    new = {"name": "till", "scopes": ["links:read"]}
+    first, second = [(await client.post("/v1/api-keys", new)).body for _ in range(2)]
+    one, other, again = [
+        await client.post(f"/v1/api-keys/{key_id}/rotate", {}, Idempotency_Key="k1")
+        for key_id in (first["id"], second["id"], first["id"])
+    ]
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+    assert (again.status, again.body) == (200, one.body)
+    assert one.body["id"] == first["id"]
+
+
 async def test_a_refusal_is_not_kept(client: Client) -> None:
     await client.post("/v1/links", {"destination": SHOP, "slug": "tea"})
     body = {"destination": SHOP, "slug": "tea"}
