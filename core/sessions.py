@@ -22,6 +22,8 @@ SECRET_BYTES: Final = 32
 REFRESH_ENTROPY_BYTES: Final = FAMILY_BYTES + SECRET_BYTES
 #: An admin who has done nothing for so long signs in anew.
 ADMIN_IDLE_S: Final = 3600
+#: How long an access of an admin to a program lasts at most; its token is one of the session.
+BREAK_GLASS_S: Final = 3600
 
 _TOKEN: Final = re.compile(r"sgr_([0-9a-z]{26})([\w-]{22})([\w-]{43})", re.ASCII)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from core import errors, tokens
 from core.roles import Role
-from core.sessions import ADMIN_IDLE_S, Refresh
+from core.sessions import ADMIN_IDLE_S, BREAK_GLASS_S, Refresh
 from core.settings import Settings
 from db.pg import Db
 
@@ -105,8 +105,10 @@ class Lifetimes(msgspec.Struct, frozen=True):
 
     @property
     def void_s(self) -> int:
-        """How long a revocation matters: until the last access token has expired everywhere."""
-        return self.access_s + 2 * tokens.LEEWAY_S
+        """How long a revocation matters: until the last token of a session has expired everywhere,
+        which may be one for breaking the glass.
+        """
+        return max(self.access_s, BREAK_GLASS_S) + 2 * tokens.LEEWAY_S
 
 
 def lifetimes(settings: Settings) -> Lifetimes:

@@ -16,6 +16,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from core import errors, roles, tokens
+from core.sessions import BREAK_GLASS_S
 from db import break_glass, notifications, operators, revocations
 from db.break_glass import Glass
 from db.notifications import New
@@ -27,7 +28,7 @@ from web.routing import Route
 
 log = logging.getLogger(__name__)
 
-MINUTES_MAX: Final = 60
+MINUTES_MAX: Final = BREAK_GLASS_S // 60
 
 Reason = Annotated[str, Meta(min_length=10, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
 Minutes = Annotated[int, Meta(ge=1, le=MINUTES_MAX)]
@@ -110,7 +111,7 @@ async def list_all(call: Call) -> web.Response:
 async def end(call: Call) -> web.Response:
     """End an access, one's own or somebody else's; its token is void in every process at once."""
     app = call.app
-    until_s = app.now_ms() // 1000 + 60 * MINUTES_MAX + 2 * tokens.LEEWAY_S
+    until_s = app.now_ms() // 1000 + BREAK_GLASS_S + 2 * tokens.LEEWAY_S
     async with app.transaction() as db:
         glass = await break_glass.end(db, call.params["glass_id"])
         await revocations.add(db, [glass.id], until_s)

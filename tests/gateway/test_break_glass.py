@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from prometheus_client import REGISTRY
 
 from core import roles, tokens
 from core.settings import Settings
+from gateway import revocations
 from gateway.app import App
 from tests.gateway import people
 from tests.gateway.conftest import RING, Answer, Client, Db, bearer, running, token
@@ -146,6 +148,23 @@ async def test_an_access_ends_with_the_admins_session(client: Client, app: App) 
     let_in = inside(client, await broken(admin(client, session="ses_c"), people.program(client)))
     await app.revocations.announce(["ses_c"], int(time.time()) + 600)
     assert (await let_in.get("/v1/members")).code == "token_revoked"
+
+
+async def test_an_access_stays_ended_when_the_other_tokens_of_the_session_have_expired(
+    client: Client, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is good for longer than they are, and so is the note that it is void."""
+    await people.operator(app, role="admin", email="admin@example.com")
+    grant = (await people.log_in_operator(client, email="admin@example.com")).body
+    glass = await broken(admin(client, session=grant["session_id"]), people.program(client))
+    assert glass["expires_in"] > 2 * grant["expires_in"]
+    assert (await people.holding(client, grant).post("/v1/auth/logout", None)).status == 204
+    late_s = time.time() + glass["expires_in"] - 60
+    monkeypatch.setattr(App, "now_ms", staticmethod(lambda: int(1000 * late_s)))
+    clock = SimpleNamespace(time=lambda: late_s, monotonic=time.monotonic, time_ns=time.time_ns)
+    monkeypatch.setattr(revocations, "time", clock)
+    await app.revocations.read_rows()
+    assert (await inside(client, glass).get("/v1/members")).code == "token_revoked"
 
 
 async def test_an_access_is_over_when_its_time_is(
