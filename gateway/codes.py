@@ -204,8 +204,9 @@ async def _set_password(call: Call, aim: Aim, code: str, password: str) -> web.R
             owner = await _redeem(call, db, aim, code)
             if owner is not None:
                 await credentials.put(db, owner.id, owner.program_id, password_hash)
-                ended = await sessions.revoke_all(db, owner.id, app.lifetimes)
+                # First: a sign-in that is being completed has its session before this goes on.
                 await mfa.give_up(db, owner.id)
+                ended = await sessions.revoke_all(db, owner.id, app.lifetimes)
                 await notices.send(call, db, owner.id, owner.program_id, "password_changed")
                 await auditing.record(
                     call, db, "password.reset", owner.id, program_id=owner.program_id

@@ -140,8 +140,9 @@ async def change_password(call: Call) -> web.Response:
     async with app.transaction() as db:
         if not await credentials.change(db, known, new_hash):
             raise errors.SignInRefused
-        ended = await sessions.revoke_all(db, caller.subject, app.lifetimes, but=caller.session_id)
+        # First: a sign-in that is being completed has its session before this goes on.
         await mfa.give_up(db, caller.subject)
+        ended = await sessions.revoke_all(db, caller.subject, app.lifetimes, but=caller.session_id)
         program_id = signin.own_program(call)
         await notices.send(call, db, caller.subject, program_id, "password_changed")
         await auditing.record(call, db, "password.change", caller.subject)

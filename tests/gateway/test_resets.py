@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
+from core import sessions as core_sessions
 from core.settings import Settings
+from db import mfa, sessions
 from gateway.app import App
 from tests.gateway import people, postbox
 from tests.gateway.conftest import Answer, Client, Db
+from tests.gateway.test_answers import WAITING
 from tests.gateway.test_mfa import TOKEN_INVALID, Phone, complete
 
 EMAIL = "asha@example.com"
@@ -82,16 +86,50 @@ async def test_a_sign_in_that_waits_for_its_second_factor_ends_with_the_first(
     phone = Phone(app, (await me.post("/v1/auth/mfa/totp/enroll", None)).body["secret"])
     await me.post("/v1/auth/mfa/totp/verify", {"code": phone.code(-1)})
     waiting = (await people.log_in(client, program_id)).body["mfa_token"]
+    assert (await ended(end, me, anyone, app)).status == 204
+    assert refusal(await complete(client, waiting, phone.code())) == TOKEN_INVALID
+
+
+async def ended(end: str, me: Client, anyone: Client, app: App) -> Answer:
+    """The answer to whoever ends what was begun with the password."""
     if end == "change":
         body = {"current_password": people.PASSWORD, "new_password": NEW_PASSWORD}
-        done = await me.post("/v1/auth/password/change", body)
-    elif end == "reset":
+        return await me.post("/v1/auth/password/change", body)
+    if end == "reset":
         await anyone.post("/v1/auth/password/reset", {"email": EMAIL})
-        done = await reset(anyone, await postbox.code(app))
-    else:
-        done = await me.post("/v1/auth/logout-everywhere", None)
-    assert done.status == 204
-    assert refusal(await complete(client, waiting, phone.code())) == TOKEN_INVALID
+        return await reset(anyone, await postbox.code(app))
+    return await me.post("/v1/auth/logout-everywhere", None)
+
+
+@pytest.mark.parametrize("end", ["change", "reset", "logout-everywhere"])
+async def test_a_sign_in_that_is_just_being_completed_ends_with_the_first_factor_too(
+    client: Client, anyone: Client, app: App, db: Db, program_id: str, member_id: str, end: str
+) -> None:
+    """Its second factor was right, and its session is not stored yet."""
+    me = people.holding(client, (await people.log_in(client, program_id)).body)
+    phone = Phone(app, (await me.post("/v1/auth/mfa/totp/enroll", None)).body["secret"])
+    await me.post("/v1/auth/mfa/totp/verify", {"code": phone.code(-1)})
+    waiting = (await people.log_in(client, program_id)).body["mfa_token"]
+    refresh = core_sessions.begin(app.new_id("session"), bytes(48))
+    opening = sessions.Opening(
+        subject_id=member_id,
+        is_member=True,
+        has_second_factor=True,
+        refresh=refresh,
+        user_agent="",
+        address=None,
+    )
+    async with app.transaction() as completing:
+        code, now_ms = phone.code(), app.now_ms()
+        assert await mfa.answer(completing, app.ring, waiting, code, now_ms) == member_id
+        ending = asyncio.create_task(ended(end, me, anyone, app))
+        async with asyncio.timeout(10):
+            while not await db.fetchval(WAITING):
+                await db.execute("SELECT pg_sleep(0.01)")
+        await sessions.open(completing, opening, app.lifetimes)
+    assert (await ending).status == 204
+    gone = await people.refresh(client, core_sessions.dump(refresh))
+    assert refusal(gone) == (401, "token_revoked")
 
 
 async def test_a_weak_password_costs_no_try(
