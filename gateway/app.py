@@ -65,7 +65,8 @@ class App:
         self.hashing: Final = Hashing(settings.gateway_processes, settings.hashing_pending_max)
         self.pool: Final = pool
         self.redis: Final = connection
-        self.credentials: Final = Credentials(self.verifier, self.connection)
+        self.rates: Final = Rates(connection, ring.current, settings)
+        self.credentials: Final = Credentials(self.verifier, self.connection, self.rates.admit_key)
         self.revocations.when_key_changes = self.credentials.forget
         self.storage: Final = files
         # Where links may not lead, and where they may although it is private.
@@ -76,7 +77,6 @@ class App:
         self.rules: Final = Rules(pool)
         self.catalogue: Final = Catalogue(connection, pool)
         self.origins: Final = Origins(pool, self.rules)
-        self.rates: Final = Rates(connection, ring.current, settings)
         #: Those that members sign in with, by slug.
         self.providers: Final = social
         #: Those that pay withdrawals, by slug.

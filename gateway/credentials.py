@@ -4,6 +4,9 @@ A key that was looked up stays in memory. What changes about it is announced to 
 revocation is (`gateway.revocations`), which then forgets it; besides, the keys in use come back
 anew with each `flush` of their use. PostgreSQL away: what is in memory stays good until its expiry.
 
+A look into PostgreSQL is limited by address, because making up keys costs nothing. Prefixes that no
+key has are remembered apart, so that they push no key out.
+
 Uses are counted in memory and written every few seconds: a process that is killed forgets what
 it counted since, and after an outage of PostgreSQL some may be counted twice.
 """
@@ -14,9 +17,9 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from multidict import MultiMapping, istr
 
@@ -24,6 +27,8 @@ from core import apikeys, errors
 from core.tokens import Principal
 from db import api_keys
 from db.pg import Db
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,8 @@ READING_TRIES: Final = 3
 NEVER_S: Final = 1 << 40
 
 Connect = Callable[[], AbstractAsyncContextManager[Db]]
+#: Admits a look into PostgreSQL from an address; RateLimited.
+Admit = Callable[[str], Awaitable[object]]
 
 
 class Verifier(Protocol):
@@ -51,20 +58,24 @@ class Verifier(Protocol):
 
 
 class _Entry(NamedTuple):
-    """A key in memory, None for a prefix that no key has, and when PostgreSQL said so."""
+    """A key in memory, and when PostgreSQL said so."""
 
-    key: api_keys.Known | None
-    principal: Principal | None
+    key: api_keys.Known
+    principal: Principal
     read_at: float
 
 
 class Credentials:
     """The credentials that this process has met."""
 
-    def __init__(self, verifier: Verifier, connect: Connect) -> None:
+    def __init__(self, verifier: Verifier, connect: Connect, admit: Admit) -> None:
         self._verifier: Final = verifier
         self._connect: Final = connect
+        self._admit: Final = admit
         self._entries: dict[str, _Entry] = {}
+        #: Prefixes that no key has, and when PostgreSQL said so.
+        self._absent: dict[str, float] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._readings: dict[str, asyncio.Task[None]] = {}
         self._uses: dict[str, api_keys.Use] = {}
         # A key costs a digest, and the same ones come again and again.
@@ -97,21 +108,24 @@ class Credentials:
         parts = self._taken_apart(text)
         entry = self._entries.get(parts.prefix)
         if entry is None:
+            if self._is_absent(parts.prefix):
+                raise errors.ApiKeyInvalid
             return None
-        if time.monotonic() - entry.read_at > (ABSENT_S if entry.key is None else FRESH_S):
+        if time.monotonic() - entry.read_at > FRESH_S:
             return None
-        if entry.key is None or entry.principal is None:
-            raise errors.ApiKeyInvalid
         _check(entry.key, parts, now_s)
         return entry.principal
 
-    async def find(self, headers: MultiMapping[str], now_s: int) -> Principal:
-        """Whose credential it is; as `known`, and Unavailable when PostgreSQL is away."""
+    async def find(self, headers: MultiMapping[str], now_s: int, address: str) -> Principal:
+        """Whose credential it is; as `known`, Unavailable when PostgreSQL is away, and RateLimited
+        when too many keys come from the address that are not in memory.
+        """
         for _ in range(READING_TRIES):
             principal = self.known(headers, now_s)
             if principal is not None:
                 return principal
-            await asyncio.shield(self._read(apikeys.parse(credential(headers)).prefix))
+            prefix = apikeys.parse(credential(headers)).prefix
+            await asyncio.shield(self._ask(prefix, address))
         raise errors.Unavailable("The API key is being changed; nothing was changed by you.")
 
     def note(self, principal: Principal, now_ms: int) -> None:
@@ -125,7 +139,7 @@ class Credentials:
         """Ask PostgreSQL for this key when it is used again; also for one that is being read."""
         self._changes += 1
         for prefix, entry in list(self._entries.items()):
-            if entry.key is not None and entry.key.id == key_id:
+            if entry.key.id == key_id:
                 del self._entries[prefix]
 
     async def flush(self) -> None:
@@ -160,8 +174,25 @@ class Credentials:
             later = self._uses.get(key_id, api_keys.Use(0, use.last_ms))
             self._uses[key_id] = api_keys.Use(use.requests + later.requests, later.last_ms)
         for prefix, entry in self._entries.items():
-            if entry.key is not None and entry.key.id in uses:
+            if entry.key.id in uses:
                 self._entries[prefix] = entry._replace(read_at=now)
+
+    def _is_absent(self, prefix: str) -> bool:
+        said_at = self._absent.get(prefix)
+        return said_at is not None and time.monotonic() - said_at <= ABSENT_S
+
+    def _ask(self, prefix: str, address: str) -> asyncio.Task[None]:
+        """Many who come at once from one address with one key are one question."""
+        asked = prefix, address
+        asking = self._asking.get(asked)
+        if asking is None:
+            asking = self._asking[asked] = asyncio.create_task(self._admitted(prefix, address))
+            asking.add_done_callback(lambda _: self._asking.pop(asked))
+        return asking
+
+    async def _admitted(self, prefix: str, address: str) -> None:
+        await self._admit(address)
+        await asyncio.shield(self._read(prefix))
 
     def _read(self, prefix: str) -> asyncio.Task[None]:
         """One reading at a time for each key, and not too many at all."""
@@ -188,20 +219,15 @@ class Credentials:
         if changes != self._changes:
             return
         if key is None:
-            self._put(prefix, _Entry(None, None, time.monotonic()))
+            _put(self._absent, prefix, time.monotonic())
         else:
             self._keep(key)
 
     def _keep(self, key: api_keys.Known) -> None:
         entry = _Entry(key, _principal(key), time.monotonic())
-        self._put(key.prefix, entry)
+        _put(self._entries, key.prefix, entry)
         if key.previous_prefix is not None:
-            self._put(key.previous_prefix, entry)
-
-    def _put(self, prefix: str, entry: _Entry) -> None:
-        if prefix not in self._entries and len(self._entries) >= KEYS_MAX:
-            del self._entries[next(iter(self._entries))]
-        self._entries[prefix] = entry
+            _put(self._entries, key.previous_prefix, entry)
 
 
 def credential(headers: MultiMapping[str]) -> str:
@@ -219,6 +245,13 @@ def credential(headers: MultiMapping[str]) -> str:
     if kind.lower() != "bearer" or not text:
         raise errors.Unauthorized("The Authorization header must be Bearer and a token.")
     return text.strip(" ")
+
+
+def _put(memory: dict[str, T], prefix: str, value: T) -> None:
+    """Remember it; the oldest goes when there are too many."""
+    if prefix not in memory and len(memory) >= KEYS_MAX:
+        del memory[next(iter(memory))]
+    memory[prefix] = value
 
 
 def _check(key: api_keys.Known, parts: apikeys.Parts, now_s: int) -> None:

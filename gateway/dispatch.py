@@ -90,7 +90,9 @@ class Dispatch:
         caller, principal = auth.ANYONE, None
         try:
             if route.scope is not None:
-                principal = await app.credentials.find(exchange.request.headers, now_ms // 1000)
+                principal = await app.credentials.find(
+                    exchange.request.headers, now_ms // 1000, exchange.address
+                )
                 caller = auth.allow(principal, exchange.request.headers, route.scope)
                 networks = app.networks_of_admins
                 auth.check_staff(caller, route.scope, exchange.address, networks)

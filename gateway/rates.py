@@ -31,6 +31,7 @@ WAIT_S: Final = 0.25
 
 ANONYMOUS: Final = "anonymous"
 CALLER: Final = "caller"
+UNKNOWN_KEY: Final = "unknown-key"
 
 
 def now_us() -> int:
@@ -69,6 +70,7 @@ class Rates:
         self._ring: Final = ring
         self._default: Final = _policy(CALLER, settings.rate_caller_per_minute)
         self._anonymous: Final = _policy(ANONYMOUS, settings.rate_anonymous_per_minute)
+        self._unknown_key: Final = _policy(UNKNOWN_KEY, settings.rate_anonymous_per_minute)
         self._known: dict[str, _Known] = {}
         self._leases: dict[str, _Known] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -101,6 +103,13 @@ class Rates:
         """The same for a request without a credential that is good."""
         policy = self._anonymous
         return None if policy is None else await self._admit(policy, self.hashed(address))
+
+    async def admit_key(self, address: str) -> None:
+        """Admit a look for an API key that is not in memory; RateLimited. Counted apart from what
+        is asked without a credential, which may come from the same server as an app's calls.
+        """
+        if self._unknown_key is not None:
+            await self._admit(self._unknown_key, f"{UNKNOWN_KEY}:{self.hashed(address)}")
 
     async def look(self, caller: Caller) -> Standing | None:
         """Where a caller stands, without spending; None without a limit. Raises Unavailable."""

@@ -27,6 +27,7 @@ from db.redis import Connection
 from gateway import auth
 from gateway.bearers import Bearers
 from gateway.credentials import Credentials
+from gateway.rates import Rates
 from gateway.revocations import Revocations
 from loadtests import cores, datasets, generator, measured, results, seed
 from loadtests.effort import Effort
@@ -141,7 +142,8 @@ async def _check_tokens(settings: Settings, effort: Effort) -> Row:
         now_s = int(time.time())
         revoked = [revocations.Revoked(seed.new_id("session"), now_s + 900) for _ in range(VOID)]
         await void.announce([one.id for one in revoked], now_s + 900)
-        known = Credentials(Bearers(ring, void), pool.acquire)
+        rates = Rates(connection, ring.current, settings)
+        known = Credentials(Bearers(ring, void), pool.acquire, rates.admit_key)
         headers = CIMultiDict({"Authorization": f"Bearer {_staff_token(ring, now_s)}"})
         rounds = [_check_round(known, headers, now_s) for _ in range(effort.rounds)]
     finally:

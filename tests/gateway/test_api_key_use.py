@@ -6,13 +6,15 @@ import asyncio
 import datetime as dt
 from typing import Any
 
+import msgspec
 import pytest
 
 from core import apikeys
+from core.settings import Settings
 from db import api_keys
 from gateway import credentials
 from gateway.app import App
-from tests.gateway.conftest import Answer, Client, Db
+from tests.gateway.conftest import Answer, Client, Db, running
 from tests.gateway.test_api_keys import ask, holder, made
 
 
@@ -130,6 +132,32 @@ async def test_keys_that_are_made_up_are_not_looked_up_again_and_again(
     monkeypatch.setattr(credentials, "READINGS_MAX", 0)
     refused = await ask(holder(client, apikeys.new(b"\x01" * 40)))
     assert (refused.status, refused.code) == (503, "over_capacity")
+
+
+async def test_keys_that_are_made_up_push_no_key_out_and_are_looked_up_so_often(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[str] = []
+    find = api_keys.find
+
+    async def counted(db: Any, prefix: str) -> api_keys.Known | None:
+        looked_up.append(prefix)
+        return await find(db, prefix)
+
+    monkeypatch.setattr(api_keys, "find", counted)
+    monkeypatch.setattr(credentials, "KEYS_MAX", 2)
+    key = await made(client)
+    async with running(msgspec.structs.replace(settings, rate_anonymous_per_minute=5)) as (_, url):
+        there = Client(client.session, url, client.headers)
+        # Who comes often at once is one question.
+        answers = await asyncio.gather(*(ask(holder(there, key["key"])) for _ in range(20)))
+        assert {answer.status for answer in answers} == {200}
+        made_up = [holder(there, apikeys.new(bytes([number]) * 40)) for number in range(1, 9)]
+        answers = [await ask(caller) for caller in made_up]
+        assert [answer.status for answer in answers] == [401] * 4 + [429] * 4
+        assert len(looked_up) == 5
+        assert (await ask(holder(there, key["key"]))).status == 200
+        assert len(looked_up) == 5
 
 
 async def test_memory_of_keys_is_bounded(
