@@ -80,6 +80,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "second_factor_on": Kind({}),
     "second_factor_off": Kind({}),
     "contact_changed": Kind({}, channels=_TO_CONTACTS),
+    "sign_in_added": Kind({}, channels=_ANY),
     "break_glass": Kind(
         {"operator": "opr_01jd", "reason": "a member cannot sign in", "minutes": 60},
         frozenset({"reason"}),

@@ -64,12 +64,15 @@ async def confirm(call: Call) -> web.Response:
         present = await _present(call, db)
         found = await codes.redeem(call, db, aim, wanted.code)
         if found == member_id:
+            # Whoever has got hold of a session shall not take the account over unheard. Told is who
+            # was known before.
+            if present is None or present.verified_at is None:
+                await notices.send(call, db, member_id, program_id, "sign_in_added")
+            elif present.address != contact.address:
+                await notices.tell_replaced(call, db, Contact(present.channel, present.address))
             await stored_contacts.put(
                 db, app.ring, program_id, member_id, contact, is_verified=True
             )
-            # Whoever has got hold of a session shall not take the account over unheard.
-            if present is not None and present.verified_at and present.address != contact.address:
-                await notices.tell_replaced(call, db, Contact(present.channel, present.address))
             changed = auditing.named([contact.channel])
             await auditing.record(call, db, "contact.verify", member_id, after=changed)
     if found != member_id:

@@ -8,7 +8,7 @@ from aiohttp import web
 from core import errors
 from db import identities
 from db.identities import Identity
-from gateway import auditing, social
+from gateway import auditing, notices, social
 from gateway.app import Call, read_as
 from web import problem
 from web.routing import Route
@@ -42,6 +42,7 @@ async def link(call: Call) -> web.Response:
         )
         after = {"provider": proof.provider}
         await auditing.record(call, db, "identity.link", caller.subject, after=after)
+        await notices.send(call, db, caller.subject, caller.program_id, "sign_in_added")
     return problem.reply(linked, call.route.status)
 
 

@@ -46,6 +46,7 @@ async def refresh(call: Call) -> web.Response:
             ended = await stored.revoke(
                 db, found.session.subject_id, used.session_id, app.lifetimes
             )
+            await signin.record(call, db, found.session, "session.reuse")
     if isinstance(found, Reused):
         signin.count("refresh", "reused")
         await signin.end(app, ended)
@@ -79,8 +80,9 @@ async def log_out_everywhere(call: Call) -> web.Response:
     """End all of one's own sessions, this one too."""
     app = call.app
     async with app.transaction() as db:
-        ended = await stored.revoke_all(db, call.principal.subject, app.lifetimes)
+        # First: a sign-in that is being completed has its session before this goes on.
         await mfa.give_up(db, call.principal.subject)
+        ended = await stored.revoke_all(db, call.principal.subject, app.lifetimes)
         await auditing.record(call, db, "session.end_all", call.principal.subject)
     await signin.end(app, ended)
     return web.Response(status=204)

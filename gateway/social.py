@@ -27,7 +27,7 @@ from db import identities, sign_ins
 from db.identities import SignedIn
 from db.pg import Db
 from db.sign_ins import Begun, Proof
-from gateway import auditing, signin
+from gateway import auditing, notices, signin
 from gateway.app import App, Call, read_as
 from gateway.signin import SignIn, Subject
 from web import problem
@@ -135,7 +135,7 @@ async def callback(call: Call) -> web.Response:
         raise errors.SignInStateInvalid
     values = {"state": begun.app_state} if begun.app_state else {}
     try:
-        values["code"] = await _prove(app, begun, brought)
+        values["code"] = await _prove(call, begun, brought)
     except errors.StampgateError as error:
         signin.count("social", "refused")
         values["error"] = error.code
@@ -167,12 +167,12 @@ async def proved(app: App, body: Redeem, program_id: str) -> Proof:
     return proof
 
 
-async def _prove(app: App, begun: Begun, brought: Brought) -> str:
+async def _prove(call: Call, begun: Begun, brought: Brought) -> str:
     """A code for the person whom the provider names."""
     if brought.error:
         is_declined = brought.error == "access_denied"
         raise errors.SignInDeclined if is_declined else errors.ProviderUnavailable
-    provider = app.providers[begun.provider]
+    app, provider = call.app, _provider(call)
     reply = flow.Reply(
         code=brought.code,
         redirect_uri=_callback(app, provider),
@@ -202,6 +202,8 @@ async def _record(call: Call, db: Db, proof: Proof, signed_in: SignedIn) -> None
         await auditing.record(
             call, db, "identity.link", member_id, after=after, program_id=program_id
         )
+    if signed_in.is_new_link and not signed_in.is_new_member:
+        await notices.send(call, db, member_id, program_id, "sign_in_added")
 
 
 async def _check_redirect(app: App, wanted: Start) -> None:

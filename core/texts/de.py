@@ -83,6 +83,13 @@ Ihr Konto bei {program} hat jetzt eine andere E-Mail-Adresse als diese.
 Haben Sie das nicht selbst geändert, dann schreiben Sie jetzt an {program}.
 """,
     ),
+    "sign_in_added": Texts(
+        subject="Es gibt einen neuen Weg zu Ihrem Konto bei {program}",
+        text="""\
+Bei Ihrem Konto bei {program} kann man sich jetzt auch mit einem neuen Kontakt oder einem anderen Konto anmelden.
+Haben Sie das nicht selbst hinzugefügt, dann schreiben Sie jetzt an {program}.
+""",
+    ),
     "break_glass": Texts(
         subject="Notzugriff auf {program}",
         text="""\
@@ -193,6 +200,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "contact_changed": Texts(
         text="Ihr Konto bei {program} hat jetzt eine andere Telefonnummer als diese. Waren Sie es nicht, dann schreiben Sie jetzt dorthin."
+    ),
+    "sign_in_added": Texts(
+        text="Für Ihr Konto bei {program} gibt es einen neuen Weg zur Anmeldung. Waren Sie es nicht, dann schreiben Sie jetzt dorthin."
     ),
     "withdrawal_requested": Texts(
         text="Sie haben {program} um Auszahlung von {amount} gebeten. Waren Sie das nicht, schreiben Sie jetzt dorthin."

@@ -83,6 +83,13 @@ Your account on {program} has another mail address now, in place of this one.
 If it was not you who changed it, write to {program} now.
 """,
     ),
+    "sign_in_added": Texts(
+        subject="There is a new way to sign in to {program}",
+        text="""\
+A new contact, or an account elsewhere, now opens your account on {program}.
+If it was not you who added it, write to {program} now.
+""",
+    ),
     "break_glass": Texts(
         subject="Emergency access to {program}",
         text="""\
@@ -193,6 +200,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "contact_changed": Texts(
         text="Your account on {program} has another phone number now, in place of this one. If it was not you, write to them now."
+    ),
+    "sign_in_added": Texts(
+        text="There is a new way to sign in to your account on {program}. If it was not you who added it, write to them now."
     ),
     "withdrawal_requested": Texts(
         text="You asked {program} to pay you {amount}. If it was not you, write to them now."

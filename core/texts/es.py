@@ -83,6 +83,13 @@ Tu cuenta de {program} tiene ahora otra dirección de correo en lugar de esta.
 Si no la cambiaste tú, escribe ahora mismo a {program}.
 """,
     ),
+    "sign_in_added": Texts(
+        subject="Hay una nueva forma de entrar en {program}",
+        text="""\
+Ahora se puede entrar en tu cuenta de {program} con un nuevo contacto o con una cuenta de otro servicio.
+Si no lo añadiste tú, escribe ahora mismo a {program}.
+""",
+    ),
     "break_glass": Texts(
         subject="Acceso de emergencia a {program}",
         text="""\
@@ -193,6 +200,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "contact_changed": Texts(
         text="Tu cuenta de {program} tiene ahora otro número de teléfono en lugar de este. Si no fuiste tú, escribe ahora mismo a {program}."
+    ),
+    "sign_in_added": Texts(
+        text="Hay una nueva forma de entrar en tu cuenta de {program}. Si no fuiste tú, escribe ahora mismo a {program}."
     ),
     "withdrawal_requested": Texts(
         text="Ha pedido a {program} que le pague {amount}. Si no fue usted, escríbanos ahora."

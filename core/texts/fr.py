@@ -83,6 +83,13 @@ Votre compte {program} a désormais une autre adresse e-mail à la place de cell
 Si ce n'est pas vous qui l'avez modifiée, écrivez maintenant à {program}.
 """,
     ),
+    "sign_in_added": Texts(
+        subject="Une nouvelle façon de se connecter à {program}",
+        text="""\
+On peut désormais se connecter à votre compte {program} avec un nouveau contact ou un compte d'un autre service.
+Si ce n'est pas vous qui l'avez ajouté, écrivez maintenant à {program}.
+""",
+    ),
     "break_glass": Texts(
         subject="Accès d'urgence à {program}",
         text="""\
@@ -193,6 +200,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "contact_changed": Texts(
         text="Votre compte {program} a désormais un autre numéro de téléphone à la place de celui-ci. Si ce n'était pas vous, écrivez maintenant à {program}."
+    ),
+    "sign_in_added": Texts(
+        text="Il y a une nouvelle façon de se connecter à votre compte {program}. Si ce n'était pas vous, écrivez maintenant à {program}."
     ),
     "withdrawal_requested": Texts(
         text="Vous avez demandé à {program} de vous verser {amount}. Si ce n'était pas vous, écrivez-nous."

@@ -83,6 +83,13 @@ EMAIL: Final[Mapping[str, Texts]] = {
 यदि यह आपने नहीं बदला, तो अभी {program} को लिखें।
 """,
     ),
+    "sign_in_added": Texts(
+        subject="{program} में साइन इन करने का नया तरीका जुड़ा है",
+        text="""\
+{program} पर आपके खाते में अब किसी नए संपर्क या किसी दूसरी सेवा के खाते से भी साइन इन किया जा सकता है।
+यदि यह आपने नहीं जोड़ा, तो अभी {program} को लिखें।
+""",
+    ),
     "break_glass": Texts(
         subject="{program} तक आपातकालीन पहुँच",
         text="""\
@@ -193,6 +200,9 @@ SMS: Final[Mapping[str, Texts]] = {
     ),
     "contact_changed": Texts(
         text="{program} पर आपके खाते में अब इस फ़ोन नंबर की जगह दूसरा नंबर है। यदि यह आपने नहीं किया, तो अभी {program} को लिखें।"
+    ),
+    "sign_in_added": Texts(
+        text="{program} पर आपके खाते में साइन इन करने का नया तरीका जुड़ा है। यदि यह आपने नहीं किया, तो अभी {program} को लिखें।"
     ),
     "withdrawal_requested": Texts(
         text="आपने {program} से {amount} निकालने का अनुरोध किया। यदि यह आप नहीं थे, तो अभी हमें लिखें।"

@@ -88,6 +88,9 @@ async def test_a_phone_number_is_added(me: Client, app: App) -> None:
     assert letter[:3] == ("verify_contact", "sms", PHONE)
     assert (await confirm(me, "phone", letter.code, PHONE)).status == 200
     assert await contacts(me) == {"email": EMAIL, "phone": PHONE}
+    # One signs in with it from now on: should it not be the member's, the member hears of it.
+    told = [(one.template, one.address) for one in await postbox.letters(app)]
+    assert told[1:] == [("sign_in_added", EMAIL)]
 
 
 async def test_an_address_that_is_taken_says_so_to_its_reader_alone(

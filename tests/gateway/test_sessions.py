@@ -87,7 +87,7 @@ async def test_a_refresh_token_is_good_once_and_brings_the_next(
 
 
 async def test_a_stolen_refresh_token_ends_the_session_of_thief_and_owner(
-    client: Client, grant: dict[str, Any]
+    client: Client, db: Db, grant: dict[str, Any]
 ) -> None:
     thief = await people.refresh(client, grant["refresh_token"])
     assert thief.status == 200
@@ -98,6 +98,8 @@ async def test_a_stolen_refresh_token_ends_the_session_of_thief_and_owner(
         assert (answer.status, answer.code) == (401, "token_revoked")
     again = await people.refresh(client, thief.body["refresh_token"])
     assert (again.status, again.code) == (401, "token_revoked")
+    written = await db.fetch("SELECT object_id FROM audit_entry WHERE action = 'session.reuse'")
+    assert [row["object_id"] for row in written] == [grant["session_id"]]
 
 
 async def test_a_token_of_long_ago_is_recognized_too(client: Client, grant: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from yarl import URL
 
 from core.providers.social import flow
+from gateway.app import App
 from tests.gateway.conftest import Db
 from tests.gateway.social.browsers import Browser
 from tests.gateway.social.conftest import (
@@ -53,6 +54,16 @@ async def test_a_state_is_good_once(begin: Begin, browser: Browser) -> None:
     assert (await browser.go(url)).status == 302
     again = await browser.go(url)
     assert (again.status, again.code) == (400, "sign_in_state_invalid")
+
+
+async def test_a_provider_that_was_taken_away_meanwhile_is_told_to_the_app(
+    begin: Begin, browser: Browser, gateway: tuple[App, str]
+) -> None:
+    url = await begin().to_callback()
+    del gateway[0].providers["google"]
+    went = await browser.go(url)
+    assert went.status == 302
+    assert URL(went.location).query["error"] == "provider_not_found"
 
 
 async def test_a_state_is_forgotten_in_time(begin: Begin, browser: Browser, redis: Redis) -> None:

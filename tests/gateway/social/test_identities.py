@@ -39,6 +39,9 @@ async def test_a_member_links_and_unlinks(begin: Begin, db: Db) -> None:
     actions = [row[0] for row in await db.fetch("SELECT action FROM audit_entry ORDER BY at, id")]
     for action in ("member.create", "identity.link", "identity.unlink"):
         assert action in actions
+    # Should it not have been the member, the member's mailbox hears of it.
+    told = await db.fetch("SELECT template, recipient_id FROM notification")
+    assert [tuple(row) for row in told] == [("sign_in_added", await subject_of(member))]
 
 
 async def test_the_last_way_to_sign_in_is_not_unlinked(begin: Begin) -> None:

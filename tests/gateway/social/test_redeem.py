@@ -127,6 +127,8 @@ async def test_a_mail_address_verified_on_both_sides_is_one_member(
     again = await begin().member()
     assert await subject_of(again) == await subject_of(first)
     assert await subject_of(member) != await subject_of(first)
+    told = await db.fetch("SELECT template, recipient_id FROM notification")
+    assert [tuple(row) for row in told] == [("sign_in_added", await subject_of(first))]
 
 
 @pytest.mark.parametrize("provider", ["spotify", "facebook"])
