@@ -60,6 +60,8 @@ def start(level: str, stream: TextIO | None = None) -> QueueListener:
     root = logging.getLogger()
     root.handlers[:] = [_Handler(records)]
     root.setLevel(level.upper())
+    # What it says at `debug` has bodies and signatures.
+    logging.getLogger("botocore").setLevel(max(root.level, logging.INFO))
     listener.start()
     atexit.register(_stop, listener)
     return listener

@@ -126,3 +126,13 @@ def test_redacting_goes_by_key_at_any_depth() -> None:
 def test_what_json_cannot_hold_is_described(lines: Lines) -> None:
     log.info("odd", extra={"fields": {"what": object}})
     assert "object" in lines()[0]["what"]
+
+
+def test_bodies_and_signatures_are_not_told_at_any_level(lines: Lines) -> None:
+    stream = io.StringIO()
+    listener = logs.start("debug", stream)
+    log.debug("of ours")
+    logging.getLogger("botocore.auth").debug("of theirs")
+    listener.stop()
+    assert "of ours" in stream.getvalue()
+    assert "of theirs" not in stream.getvalue()

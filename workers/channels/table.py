@@ -1,5 +1,5 @@
 """Which providers reach people how, and in which order. Adding one is its file in
-`core/providers/notifications`, and a line in the table there.
+`core/providers/notifications`, and its lines in the tables there.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from core import mail
 from core import smtp as words
 from core.errors import BadSetting
 from core.providers.notifications import builtin
-from core.providers.notifications.builtin import Made
+from core.providers.notifications.builtin import Made, Make
 from core.providers.notifications.wire import Around
 from core.settings import Settings
 from core.templates import Channel
 from web import providers
 from workers.channels.chain import Chain, Link
 from workers.channels.folder import Folder
+from workers.channels.ses import Ses
 from workers.channels.smtp import Smtp
 
 Channels: TypeAlias = Mapping[Channel, Chain]
 
 # An attempt must end before its task is sent again, with time left to write down what came of it.
 TIMEOUT_S_MAX: Final = 35.0
+#: What makes providers of the table in `builtin.py`.
+MAKERS: Final[Mapping[str, Make]] = {**builtin.MAKERS, Ses.slug: Ses}
 
 
 def chosen(settings: Settings) -> Channels:
@@ -49,7 +52,7 @@ def _known(settings: Settings) -> dict[str, Made]:
         webhooks_url=settings.webhooks_url,
     )
     sections = providers.sections(settings).get("notifications", {})
-    known = providers.named(lambda: builtin.make(sections, around))
+    known = providers.named(lambda: builtin.make(sections, around, MAKERS))
     if settings.mail_url:
         timeout_s = min(settings.mail_timeout_s, TIMEOUT_S_MAX)
         smtp = Smtp(words.server(settings.mail_url), sender, timeout_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -22,10 +22,7 @@ from core.providers.notifications import (
 from core.providers.notifications.wire import Around
 from core.providers.protocols import NotificationChannel
 
-
-class _Kind(NamedTuple):
-    config: type[wire.Config]
-    make: Callable[[Any, Around], NotificationChannel]
+Make: TypeAlias = Callable[[Any, Around], NotificationChannel]
 
 
 class Made(NamedTuple):
@@ -35,15 +32,26 @@ class Made(NamedTuple):
     rate_per_s: float
 
 
-TABLE: Final[dict[str, _Kind]] = {
-    ses.SLUG: _Kind(ses.Config, ses.Ses),
-    sendgrid.SLUG: _Kind(sendgrid.Config, sendgrid.Sendgrid),
-    msg91.SLUG: _Kind(msg91.Config, msg91.Msg91),
-    twilio.SLUG: _Kind(twilio.Config, twilio.Twilio),
-    kaleyra.SLUG: _Kind(kaleyra.Config, kaleyra.Kaleyra),
-    fcm.SLUG: _Kind(fcm.Config, fcm.Fcm),
-    apns.SLUG: _Kind(apns.Config, apns.Apns),
-    webpush.SLUG: _Kind(webpush.Config, webpush.Webpush),
+#: How each is set up.
+TABLE: Final[dict[str, type[wire.Config]]] = {
+    ses.SLUG: ses.Config,
+    sendgrid.SLUG: sendgrid.Config,
+    msg91.SLUG: msg91.Config,
+    twilio.SLUG: twilio.Config,
+    kaleyra.SLUG: kaleyra.Config,
+    fcm.SLUG: fcm.Config,
+    apns.SLUG: apns.Config,
+    webpush.SLUG: webpush.Config,
+}
+#: What makes those that need no more than a `Send`.
+MAKERS: Final[dict[str, Make]] = {
+    sendgrid.SLUG: sendgrid.Sendgrid,
+    msg91.SLUG: msg91.Msg91,
+    twilio.SLUG: twilio.Twilio,
+    kaleyra.SLUG: kaleyra.Kaleyra,
+    fcm.SLUG: fcm.Fcm,
+    apns.SLUG: apns.Apns,
+    webpush.SLUG: webpush.Webpush,
 }
 
 
@@ -56,18 +64,22 @@ def configs(sections: Mapping[str, Any]) -> dict[str, wire.Config]:
         if slug not in TABLE:
             raise BadSetting(f"notifications.{slug}: there is no such provider")
         try:
-            found[slug] = msgspec.convert(section, TABLE[slug].config)
+            found[slug] = msgspec.convert(section, TABLE[slug])
         except msgspec.ValidationError as error:
             raise BadSetting(f"notifications.{slug}: {error}") from None
     return found
 
 
-def make(sections: Mapping[str, Any], around: Around) -> dict[str, Made]:
-    """The providers that are set up, by slug, in the file's order; BadSetting."""
+def make(
+    sections: Mapping[str, Any], around: Around, makers: Mapping[str, Make]
+) -> dict[str, Made]:
+    """The providers that are set up, by slug, in the file's order; BadSetting. There has to be a
+    maker for each of the table.
+    """
     made = {}
     for slug, config in configs(sections).items():
         try:
-            provider = TABLE[slug].make(config, around)
+            provider = makers[slug](config, around)
         except ValueError as error:
             raise BadSetting(f"notifications.{slug}: {error}") from None
         made[slug] = Made(provider, config.rate_per_s)

@@ -26,6 +26,7 @@ from tests.providers.notifications.pushers import Fcm, Webpush
 from tests.providers.notifications.server import Server
 from tests.providers.notifications.texters import Kaleyra, Msg91, Twilio
 from web.outbound import Outbound
+from workers.channels import table
 
 Theirs: TypeAlias = Server | Apns
 
@@ -101,7 +102,7 @@ def make(slug: str, section: dict[str, Any], clock: Clock) -> NotificationChanne
         entropy=os.urandom,
         webhooks_url=WEBHOOKS,
     )
-    return builtin.make({slug: section}, around)[slug].provider
+    return builtin.make({slug: section}, around, table.MAKERS)[slug].provider
 
 
 @pytest.fixture(scope="session")
