@@ -83,6 +83,12 @@ class Minter:
         self._prefix = base32.encode(self._head >> 60, 12)
 
 
+def first(key_id: int, ms: int) -> str:
+    """Where click ids under this key begin that are made at that moment or later; `ms` counts from
+    the Unix epoch."""
+    return base32.encode(key_id << 156 | max(ms - EPOCH_MS, 0) << 112, LENGTH)
+
+
 def decode(text: str) -> ClickId:
     """Take a click id apart without proving it; BadClickId when it does not have the form."""
     return _parts(_number(text), text)

@@ -12,14 +12,20 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from core import classes, clickid, conversions, errors
+from core import classes, clickid, conversions, errors, fraud_sources
 from core.classes import ClassName
 from core.conversions import Conversion
 from core.fraud_kinds import DAY_S, Count, Kind, Minor, Percent, Seconds, Window
+from core.fraud_sources import Key, Measure, Rate, Source
 from core.links import Host
 from core.withdrawal_rules import OfWithdrawal, WithdrawalVelocity
 
 CLASSES_MAX: Final = len(classes.NAMES)
+
+_WORDS: Final[dict[Measure, tuple[str, str]]] = {
+    "approvals": ("decided conversions", "were approved"),
+    "conversions": ("clicks", "converted"),
+}
 
 
 class History(NamedTuple):
@@ -34,7 +40,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a conversion. `histories` are by how far they go back, in seconds, and so is
     `from_address`: how many conversions came from its address, if that is known. `payees` are the
     members who are paid to one of the member's accounts, `holders` those who handed in the same
-    document, the member included.
+    document, the member included. `same_agent` is how many clicks on its link came from its click's
+    user agent, by window; `rates` are those of its sources.
     """
 
     found: Conversion
@@ -45,6 +52,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     from_address: Mapping[int, int] = {}
     payees: int = 1
     holders: int = 1
+    same_agent: Mapping[int, int] = {}
+    rates: Mapping[Key, Rate] = {}
 
 
 class ClickToConversion(Kind, frozen=True, kw_only=True, tag="click_to_conversion"):
@@ -211,6 +220,54 @@ class SharedDocument(Kind, frozen=True, kw_only=True, tag="shared_document"):
         return f"{facts.holders} members handed in the same document"
 
 
+class AgentBurst(Kind, frozen=True, kw_only=True, tag="agent_burst"):
+    """Of the clicks on its click's link within `window_s` before that one, more than `most` came
+    from the same user agent, that one included."""
+
+    most: Count
+    window_s: Annotated[int, Meta(ge=1, le=3_600)] = 60
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        clicks = facts.same_agent.get(self.window_s, 0)
+        if clicks <= self.most:
+            return None
+        return (
+            f"its click was click {clicks} of one user agent on its link within {self.window_s} s"
+        )
+
+
+class SourceOutlier(Kind, frozen=True, kw_only=True, tag="source_outlier"):
+    """Of its network's or its link's conversions in the last `days` so few were approved, or of the
+    clicks there so many converted, that this is `sigmas` standard errors from the program's others.
+    """
+
+    of: Measure
+    by: Source = "network"
+    sigmas: Annotated[int, Meta(ge=1, le=20)] = 3
+    at_least: Annotated[int, Meta(ge=10, le=1_000_000)] = 50
+    days: Annotated[int, Meta(ge=1, le=90)] = 30
+
+    @property
+    def key(self) -> Key:
+        """What is compared."""
+        return Key(self.of, self.by, self.days)
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        rate = facts.rates.get(self.key)
+        if rate is None or rate.own.total < self.at_least:
+            return None
+        above = fraud_sources.sigmas_above(rate)
+        apart = -above if self.of == "approvals" else above
+        if apart < self.sigmas:
+            return None
+        what, happened = _WORDS[self.of]
+        (own, total), (others, of_others) = rate
+        said = f"{own} of {total} {what} of its {self.by} {happened}"
+        return f"{said}, {others} of {of_others} elsewhere: {apart:.1f} standard errors apart"
+
+
 OfConversion: TypeAlias = (
     ClickToConversion
     | ClickClass
@@ -222,6 +279,8 @@ OfConversion: TypeAlias = (
     | Amount
     | SharedPayoutMethod
     | SharedDocument
+    | AgentBurst
+    | SourceOutlier
 )
 Condition: TypeAlias = OfConversion | OfWithdrawal
 

@@ -16,6 +16,7 @@ from core.conversions import Conversion
 from core.fraud_kinds import HISTORY_MAX
 from core.fraud_rules import (
     AddressVelocity,
+    AgentBurst,
     ClickClass,
     Condition,
     Facts,
@@ -24,9 +25,10 @@ from core.fraud_rules import (
     Referrer,
     SharedDocument,
     SharedPayoutMethod,
+    SourceOutlier,
     spans_s,
 )
-from db import fraud_addresses
+from db import fraud_addresses, fraud_agents, fraud_sources
 from db.pg import Db
 
 CLICKS: Final = """
@@ -84,6 +86,10 @@ async def collect(
     histories = await _histories(db, program_id, found, spans_s(conditions))
     windows = {one.window_s for one in conditions if isinstance(one, AddressVelocity)}
     near = await fraud_addresses.count(db, program_id, found, sorted(windows))
+    agents = {one.window_s for one in conditions if isinstance(one, AgentBurst)}
+    bursts = await fraud_agents.count(db, program_id, found, sorted(agents))
+    keys = {one.key for one in conditions if isinstance(one, SourceOutlier)}
+    rates = await fraud_sources.rates(db, program_id, found, keys)
     since: dict[str, dt.datetime] = {}
     if _has(conditions, NewMember):
         since = _by_member(await db.fetch(SINCE, program_id, members))
@@ -106,6 +112,8 @@ async def collect(
                 from_address=near.get(one.id, {}),
                 payees=payees.get(member_id, 1),
                 holders=holders.get(member_id, 1),
+                same_agent=bursts[one.own_click_id or ""],
+                rates=rates[one.network_id] | rates[one.link_id or ""],
             )
         )
     return made

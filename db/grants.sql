@@ -55,6 +55,7 @@ BEGIN
         GRANT INSERT, UPDATE ON fraud_rule, fraud_case, fraud_hit TO stampgate_app;
         GRANT INSERT ON fraud_rule_version TO stampgate_app;
         GRANT INSERT, UPDATE ON reclassification TO stampgate_app;
+        GRANT INSERT, DELETE ON source_rate TO stampgate_app;
         GRANT INSERT, UPDATE ON referral TO stampgate_app;
         GRANT INSERT, DELETE ON referral_code TO stampgate_app;
         GRANT USAGE ON SEQUENCE link_version TO stampgate_app;

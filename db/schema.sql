@@ -1199,6 +1199,21 @@ CREATE TABLE public.session (
     CONSTRAINT session_role_is_known CHECK ((role = ANY (ARRAY['member'::text, 'staff'::text, 'owner'::text, 'admin'::text])))
 );
 
+CREATE TABLE public.source_rate (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    source_id text NOT NULL COLLATE pg_catalog."C",
+    measure text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    days integer NOT NULL,
+    hits bigint NOT NULL,
+    total bigint NOT NULL,
+    other_hits bigint NOT NULL,
+    other_total bigint NOT NULL,
+    counted_at timestamp with time zone NOT NULL,
+    CONSTRAINT source_rate_kind_is_known CHECK ((kind = ANY (ARRAY['network'::text, 'link'::text]))),
+    CONSTRAINT source_rate_measure_is_known CHECK ((measure = ANY (ARRAY['approvals'::text, 'conversions'::text])))
+);
+
 CREATE TABLE public.stream_checkpoint (
     stream text NOT NULL COLLATE pg_catalog."C",
     last_id text DEFAULT '0-0'::text NOT NULL COLLATE pg_catalog."C",
@@ -1599,6 +1614,9 @@ ALTER TABLE ONLY public.schema_migration
 
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.source_rate
+    ADD CONSTRAINT source_rate_pkey PRIMARY KEY (program_id, source_id, measure, kind, days);
 
 ALTER TABLE ONLY public.stream_checkpoint
     ADD CONSTRAINT stream_checkpoint_pkey PRIMARY KEY (stream);

@@ -43,6 +43,8 @@ REASONS: Final[dict[tuple[str, str], str]] = {
     ("db.deliveries", "LOAD"): "a task's, by the id that a program's own row named",
     ("db.deliveries", "RECORD"): "of a delivery that is locked",
     ("db.deliveries", "REPLAY_MANY"): "of an endpoint that was read with its program",
+    ("db.fraud_sources", "CLEAR"): "of all programs, for the schedule",
+    ("db.fraud_sources", "WANTED"): "of all programs, for the schedule",
     ("db.links", "ALL"): "publishes all links",
     ("db.links", "COUNT"): "counts all links",
     ("db.links", "DRAW_VERSIONS"): "of rows that are locked",

@@ -21,6 +21,7 @@ from db import (
     api_keys,
     audit_chain,
     codes,
+    fraud_sources,
     idempotency,
     ledger,
     mfa,
@@ -114,6 +115,11 @@ async def forget_payments(settings: Settings, db: Db, now_ms: int) -> None:
     await retention.forget_documents(db, paid_before)
 
 
+async def compare_sources(_settings: Settings, db: Db, now_ms: int) -> None:
+    """Count anew how networks and links compare, for the fraud rules that ask."""
+    await fraud_sources.count(db, dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC))
+
+
 async def check_ledger(_settings: Settings, db: Db, _now_ms: int) -> None:
     """Check the ledgers' invariants; what is wrong goes to the log and the metrics."""
     problems = await ledger.check(db) + await money.check(db)
@@ -128,6 +134,7 @@ JOBS: Final = (
     Job("forget", HOUR_S, forget),
     Job("privacy", HOUR_S, privacy.sweep),
     Job("payouts", HOUR_S, payouts.sweep),
+    Job("compare_sources", HOUR_S, compare_sources),
     Job("check_ledger", HOUR_S, check_ledger),
     Job("sync_networks", MINUTE_S, sync.schedule),
 )

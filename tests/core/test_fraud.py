@@ -13,6 +13,7 @@ from core.conversions import Conversion
 from core.fraud import Action, Hit, Rule
 from core.fraud_rules import (
     AddressVelocity,
+    AgentBurst,
     Amount,
     ClickClass,
     ClickToConversion,
@@ -26,7 +27,9 @@ from core.fraud_rules import (
     Reversals,
     SharedDocument,
     SharedPayoutMethod,
+    SourceOutlier,
 )
+from core.fraud_sources import Key, Measure, Rate, Share
 from core.withdrawal_rules import WithdrawalVelocity
 from tests.conftest import RING
 
@@ -78,6 +81,10 @@ def joined(age_s: int, made: int = 1, cashback: int = 100) -> Facts:
     )
 
 
+def compared(own: tuple[int, int], others: tuple[int, int], of: Measure = "approvals") -> Facts:
+    return known(rates={Key(of, "network", 30): Rate(Share(*own), Share(*others))})
+
+
 def known(**fields: Any) -> Facts:
     return Facts(found=conversion(), **fields)
 
@@ -89,6 +96,9 @@ CROWD = AddressVelocity(most=3, window_s=DAY)
 FRESH = NewMember(younger_than_s=DAY, above_minor=99)
 SHADY = Referrer(hosts=["incentives.example"])
 TAKEN = Reversals(percent=50, at_least=4, window_s=DAY)
+BURST = AgentBurst(most=3)
+REFUSED = SourceOutlier(of="approvals")
+FAST = SourceOutlier(of="conversions", at_least=100)
 
 EDGES: list[tuple[OfConversion, Facts, bool]] = [
     (LATE, after(4_999), True),
@@ -131,6 +141,19 @@ EDGES: list[tuple[OfConversion, Facts, bool]] = [
     (SharedPayoutMethod(most=2), known(payees=2), False),
     (SharedDocument(), known(holders=1), False),
     (SharedDocument(), known(holders=2), True),
+    (BURST, known(same_agent={60: 3}), False),
+    (BURST, known(same_agent={60: 4}), True),
+    (BURST, known(), False),
+    (REFUSED, compared((25, 50), (450, 500)), True),
+    (REFUSED, compared((25, 49), (450, 500)), False),
+    (REFUSED, compared((40, 50), (450, 500)), False),
+    (REFUSED, compared((50, 50), (250, 500)), False),
+    (REFUSED, compared((25, 50), (0, 0)), False),
+    (REFUSED, compared((50, 50), (500, 500)), False),
+    (REFUSED, compared((25, 50), (450, 500), "conversions"), False),
+    (REFUSED, known(), False),
+    (FAST, compared((30, 100), (20, 1_000), "conversions"), True),
+    (FAST, compared((0, 100), (500, 1_000), "conversions"), False),
 ]
 
 

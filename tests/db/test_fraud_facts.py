@@ -10,6 +10,7 @@ import pytest
 from core import conversions, kyc
 from core.fraud_rules import (
     AddressVelocity,
+    AgentBurst,
     ClickClass,
     ClickToConversion,
     MemberVelocity,
@@ -18,6 +19,7 @@ from core.fraud_rules import (
     Reversals,
     SharedDocument,
     SharedPayoutMethod,
+    SourceOutlier,
 )
 from core.payout_methods import Upi
 from db import kyc as documents
@@ -177,7 +179,8 @@ async def test_as_many_statements_look_at_many_as_at_one(db: pg.Db, click: Click
     for condition in (
         *(ClickClass(), MemberVelocity(most=1, window_s=60), Reversals(percent=1)),
         *(NewMember(younger_than_s=60), SharedPayoutMethod(), SharedDocument(), ALL),
-        AddressVelocity(most=1, window_s=60),
+        *(AddressVelocity(most=1, window_s=60), AgentBurst(most=1)),
+        SourceOutlier(of="approvals"),
     ):
         await add(db, condition)
     await statements("warm", 1)
