@@ -35,13 +35,15 @@ _unvalued: Final[Mapping[str, Word]] = {
 }
 _kinds: Final[dict[str, Any]] = {"hints": Hints, "terms": Terms, "rates": dict[str, str]}
 
-# Key by key, whatever the planner makes of the table: while much comes in it takes that for small.
+# Key by key along the index of keys, whatever the planner makes of the table: while much comes in
+# it takes that for small, and all that a program has for as soon read as one row of it.
 OF_KEYS: Final = f"""
 SELECT {_columns}
   FROM unnest($3::text[], $4::text[]) AS wanted (txn, goal)
  CROSS JOIN LATERAL (
        SELECT * FROM conversion
-        WHERE program_id = $1 AND network_id = $2 AND txn_id = wanted.txn AND event = wanted.goal
+        WHERE (program_id = $1) IS TRUE AND network_id = $2 AND txn_id = wanted.txn
+          AND event = wanted.goal
           FOR UPDATE) AS known
 """  # noqa: S608 - the names are a class's
 LOCK: Final = _rows + " WHERE program_id = $1 AND id = $2 FOR UPDATE"
