@@ -11,16 +11,21 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from core import classes, clickid, conversions, offers
 from core.conversions import Attribution, Conversion, Word
 from core.errors import ForgedClickId
 from core.networks import Rules
 from core.offers import OfferConfig
+from core.providers.affiliate.report import Report
 
 RETRY_FIRST = dt.timedelta(seconds=5)
 RETRY_MAX = dt.timedelta(hours=1)
 #: By so much times of networks may be before our own: some know the day only, or another zone.
 EARLY: Final = dt.timedelta(days=1)
+#: What may stand in a report in place of a click id.
+NAMING: Final = ("member", "offer", "merchant", "coupon")
 
 
 class Click(NamedTuple):
@@ -57,6 +62,23 @@ def proved(found: Conversion, keys: Mapping[int, bytes]) -> clickid.ClickId | No
         return clickid.verify(found.click_id, found.program_id, keys)
     except ForgedClickId:
         return None
+
+
+def credible(report: Report, program_id: str, keys: Mapping[int, bytes]) -> tuple[Report, bool]:
+    """What of a report with a click id may say whose it is, and whether that id was forged.
+
+    The click id gets its one spelling, because networks change the case of letters. Beside a forged
+    one nothing counts: whoever wrote the one can have written the rest. Beside what does not even
+    look like one of ours the rest counts, if there is any.
+    """
+    text = report.click_id or ""
+    try:
+        own = clickid.verify(text, program_id, keys)
+    except ForgedClickId:
+        is_forged = clickid.has_form(text) or not any(getattr(report, name) for name in NAMING)
+        changes = dict.fromkeys(("click_id", *NAMING) if is_forged else ("click_id",))
+        return msgspec.structs.replace(report, **changes), is_forged
+    return msgspec.structs.replace(report, click_id=own.text), False
 
 
 def decide(

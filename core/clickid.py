@@ -94,6 +94,15 @@ def decode(text: str) -> ClickId:
     return _parts(_number(text), text)
 
 
+def has_form(text: str) -> bool:
+    """Whether it looks like a click id; `verify` says whether we made it."""
+    try:
+        _number(text)
+    except BadClickId:
+        return False
+    return True
+
+
 def verify(text: str, program_id: str, keys: Mapping[int, bytes]) -> ClickId:
     """Take apart a click id that we made for `program_id`; ForgedClickId for any other text."""
     try:

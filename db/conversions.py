@@ -13,9 +13,9 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from core import cashback, clickid, conversions, rates
+from core import attribution, cashback, conversions, rates
 from core.conversions import Conversion, Hints, Item, Key, State, Verdict, Word
-from core.errors import ConversionNotFound, ForgedClickId
+from core.errors import ConversionNotFound
 from core.keyring import KeyRing
 from core.offers import Terms
 from db import attributions, bookings, exchange_rates, fraud, member_caps, offers, programs
@@ -216,11 +216,9 @@ class _Folded:
     ) -> Verdict:
         found, report = self._after.get(key), item.report
         if report.click_id is not None:
-            click_id = _spelling(report.click_id, network.program_id, ring)
-            is_named = report.member or report.offer or report.merchant or report.coupon
-            if click_id is None and found is None and not is_named:
+            report, is_forged = attribution.credible(report, network.program_id, ring.click)
+            if is_forged and found is None:
                 return Verdict("bad_mac", None, "the click id is not one of ours")
-            report = msgspec.structs.replace(report, click_id=click_id)
         before = found
         if before is None:
             made = (bookings.new_id("conversion", now), network.program_id, network.id)
@@ -297,14 +295,6 @@ async def _valued(db: Db, network: Network, pairs: Sequence[Pair]) -> list[Conve
         had.add(made)
         valued[one.id] = made
     return [valued[after.id] for _, after in pairs]
-
-
-def _spelling(text: str, program_id: str, ring: KeyRing) -> str | None:
-    """The one spelling of a click id of ours; networks change the case of letters."""
-    try:
-        return clickid.verify(text, program_id, ring.click).text
-    except ForgedClickId:
-        return None
 
 
 def _conversion(row: asyncpg.Record | None) -> Conversion:

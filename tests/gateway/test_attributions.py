@@ -202,6 +202,27 @@ async def test_a_click_id_goes_before_what_was_guessed(
     assert (await pending(asha), await pending(ravi)) == (0, 100)
 
 
+async def test_beside_a_forged_click_id_nothing_else_counts(
+    client: Client, db: Db, asha: cash.Person, account: Account, shop: Shop
+) -> None:
+    text = await click(client, db, shop, asha.id)
+    forged = text[:-1] + ("0" if text[-1] != "0" else "1")
+    named = {"sub2": asha.id, "sub3": shop.offer_id}
+    for hints in ({"coupon": "TEA10"}, named):
+        said = await reporting.report(account, txid="t1", payout="2", click_id=forged, **hints)
+        assert (said["verdict"], said["conversion"]) == ("bad_mac", None)
+    assert await pending(asha) == 0
+    # What is nobody's stays so, and the network still says how it stands.
+    known = await reporting.report(account, txid="t1", payout="2", status="pending")
+    again = {"txid": "t1", "payout": "2", "status": "approved", "click_id": forged}
+    assert (await reporting.report(account, **again, coupon="TEA10"))["verdict"] == "updated"
+    found = await attributed(client, known)
+    assert (found["how"], found["hints"]) == ("none", {})
+    # Somebody else's tag is no forgery.
+    other = await reporting.report(account, txid="t2", payout="2", click_id="mail", coupon="TEA10")
+    assert (await attributed(client, other))["how"] == "coupon"
+
+
 async def test_a_hint_that_comes_later_is_taken_and_a_second_look_finds_more(
     client: Client, db: Db, asha: cash.Person, account: Account, shop: Shop
 ) -> None:
