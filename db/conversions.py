@@ -161,16 +161,18 @@ async def put_off(db: Db, program_id: str, conversion_id: str, until: dt.datetim
 async def change(
     db: Db, ring: KeyRing, network: Network, before: Conversion, after: Conversion, act: Act
 ) -> Conversion:
-    """Store what an operator made of a locked conversion, with its money."""
-    await change_many(db, ring, network, [(before, after)], act)
+    """Store what an operator made of a locked conversion, with its money. Fraud rules look at it as
+    they do at a report: what was parked, or nobody's, they have not seen yet."""
+    await _settle(db, ring, network, [(before, after)], act)
     return await get(db, before.program_id, before.id)
 
 
 async def change_many(
     db: Db, ring: KeyRing, network: Network, pairs: Sequence[Pair], act: Act
 ) -> None:
-    """The same of many conversions of one network. Fraud rules do not look at it."""
-    await _settle(db, ring, network, pairs, act, is_report=False)
+    """Store what reviews made of locked conversions of one network, with their money. Fraud rules
+    do not look at it: they, or a person, have decided."""
+    await _settle(db, ring, network, pairs, act, is_judged=False)
 
 
 async def waiting(db: Db, now: dt.datetime, limit: int) -> list[tuple[str, str]]:
@@ -248,7 +250,7 @@ async def known(db: Db, network: Network, keys: Iterable[Key]) -> dict[Key, Conv
 
 async def _settle(
     db: Db, ring: KeyRing, network: Network, pairs: Sequence[Pair], act: Act, *,
-    is_report: bool = True,
+    is_judged: bool = True,
 ) -> dict[str, Word]:  # fmt: skip
     """Find the owners of what has changed, value it, store it, and move its money."""
     if not pairs:
@@ -264,7 +266,7 @@ async def _settle(
         for (before, _), after in zip(pairs, valued, strict=True)
     ]
     await db.execute(STORE, msgspec.json.encode([after for _, after in done]).decode())
-    if is_report:
+    if is_judged:
         done, held = await fraud.judge(db, network.program_id, done, act)
         words |= dict.fromkeys(held, "held_for_review")
     negative = await bookings.move(db, ring, network.program_id, done, act)

@@ -52,7 +52,8 @@ async def review(db: pg.Db, member_id: str, to: Review) -> None:
         network = await networks.lock(db, PROGRAM, "net_1")
         wanted = stored.Wanted(member_id=member_id)
         [before] = await stored.page(db, PROGRAM, before="", limit=1, wanted=wanted)
-        await stored.change(db, RING, network, before, before.replace(review=to), act)
+        pairs = [(before, before.replace(review=to))]
+        await stored.change_many(db, RING, network, pairs, act)
 
 
 async def test_both_get_it_for_the_first_purchase_and_give_it_back_with_it(

@@ -158,6 +158,32 @@ async def test_a_withdrawal_that_a_rule_rejects_is_given_back(client: Client, ap
     assert await cash.is_sound(app)
 
 
+async def test_what_is_revalued_is_looked_at_as_if_it_were_reported(
+    client: Client, db: Db, asha: cash.Person, account: Account
+) -> None:
+    await rule(client)
+    click = await reporting.click(client, db, asha.id)
+    said = {"click_id": click, "txid": "t1", "payout": "300", "currency": "USD"}
+    told = await reporting.report(account, **said, status="approved")
+    assert told["verdict"] == "currency_unknown"
+    rate = {"source": "USD", "target": "INR", "valid_from": "2026-01-01T00:00:00Z", "rate": "80"}
+    assert (await client.put("/v1/exchange-rates", rate)).status == 200
+    path = f"/v1/conversions/{told['conversion']}/revalue"
+    names = set()
+    for _ in range(2):
+        done = await client.post(path, {"reason": "the rate is there"})
+        assert (done.status, done.body["parked"], done.body["review"]) == (200, None, "held")
+        [case] = (await client.get(f"{CASES}?state=open")).body["data"]
+        assert case["cashback_minor"] == 1_200_000
+        names.add(case["id"])
+        assert (await cash.balance(asha))[0] == 0
+    [name] = names
+    boss = cash.operator(client)
+    assert (await boss.post(f"{CASES}/{name}/release", {"reason": "fine"})).status == 200
+    assert (await client.post(path, {"reason": "again"})).body["review"] == "released"
+    assert (await cash.balance(asha))[0] == 1_200_000
+
+
 async def test_cases_are_listed_page_by_page(
     client: Client, db: Db, asha: cash.Person, account: Account
 ) -> None:
