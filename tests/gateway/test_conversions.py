@@ -82,6 +82,8 @@ async def test_what_was_paid_and_reversed_is_repaid_by_the_next_cashback(
     assert standing["is_covered"] is False
     await reporting.report(account, click_id=click, txid="t2", payout="120.00", status="approved")
     assert (await purse(asha))["available_minor"] == -4_000
+    covered = await position(client)
+    assert (covered["owed_by_members_minor"], covered["is_covered"]) == (4_000, True)
     refused = await cash.ask(asha, 10_000)
     assert (refused.status, refused.code) == (409, "balance_negative")
     traced = await client.get(f"/v1/trace/{click}")
