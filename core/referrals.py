@@ -5,7 +5,8 @@
 
 A purchase qualifies when it is approved, in time and large enough. What was given is taken back
 when nothing that qualifies is left, and given again when there is something again. A refusal is for
-good. What a review alone has suspended is given again without asking whether it may be.
+good. What a review alone has suspended is given again without asking whether it may be, as
+long as it can be released: what a person has rejected cannot.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_suspended(self) -> bool:
-        """Whether it was taken back because of a review of its purchase alone."""
+        """Whether it was taken back because of a review of its purchase alone, which may still
+        release it."""
         return self.state == "reversed" and self.conversion_id is not None
 
 
@@ -153,7 +155,7 @@ def counts(one: Referral, found: Conversion) -> bool:
 
 
 def would_count(one: Referral, found: Conversion) -> bool:
-    """Whether it qualifies the referral, or does as soon as a review releases it."""
+    """Whether it qualifies the referral, or would do so without a review."""
     is_approved = found.state in {"approved", "settled"}
     return (
         found.member_id == one.member_id

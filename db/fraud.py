@@ -43,7 +43,7 @@ SELECT id, conversion_id, state, version, currency, cashback_minor, decided_by, 
   FROM fraud_case
  WHERE program_id = $1 AND conversion_id = ANY($2::text[])
    AND (state = 'open' OR id = ANY($3::text[]))
-   FOR UPDATE
+ ORDER BY id FOR UPDATE
 """
 STORE_CASES: Final = """
 INSERT INTO fraud_case (id, program_id, conversion_id, state, version, currency, cashback_minor,

@@ -122,9 +122,9 @@ async def decide(
     state = fraud.decided(case.state, case.decided_by, step)
     names = [one.id for one in found if fraud.is_standing(one.state, one.decided_by)]
     after = fraud.settled(before, step, act.at)
+    rows = await db.fetch(DECIDE, program_id, names, state, act.by, reason, act.at)
     if after != before:
         await conversions.change_many(db, ring, network, [(before, after)], act)
-    rows = await db.fetch(DECIDE, program_id, names, state, act.by, reason, act.at)
     told = [stored.event(program_id, Case(**row), after, act.at) for row in rows]
     await webhooks.queue_events(db, told)
     return await get(db, program_id, case.id)

@@ -44,6 +44,13 @@ SELECT id, program_id, network_id, txn_id, event, version, state, review, sale_m
    AND booked_commission_minor >= $3 AND coalesce(event_at, first_seen_at) <= $4
  ORDER BY coalesce(event_at, first_seen_at), id LIMIT 200
 """
+# What a rule has rejected can be released; what a person has cannot.
+IS_STANDING: Final = """
+SELECT EXISTS (
+    SELECT FROM fraud_case
+     WHERE program_id = $1 AND conversion_id = $2
+       AND (state = 'open' OR (state = 'rejected' AND starts_with(decided_by, 'frl_'))))
+"""
 UPDATE: Final = """
 UPDATE referral
    SET version = $3, state = $4, reason = $5, conversion_id = $6, qualified_at = $7,
@@ -54,7 +61,8 @@ UPDATE referral
 
 class Due(NamedTuple):
     """A locked referral, and the purchase that it qualifies by from now on; None for none.
-    `suspended_by` is the conversion whose review alone is the reason for that."""
+    `suspended_by` is the conversion whose review alone, which may still release it, is the reason
+    for that."""
 
     referral: Referral
     purchase: Conversion | None
@@ -112,9 +120,12 @@ async def settle(db: Db, ring: KeyRing, locked: Locked, found: Sequence[Due], ac
 async def _due(db: Db, one: Referral, changed: dict[str, Conversion]) -> Due | None:
     purchase = referrals.first(one, changed.values())
     own = changed.get(one.conversion_id or "")
+    may_count = own is not None and await _may_count(db, one, own)
     if one.state in OPEN:
-        is_lost = own is not None and not referrals.would_count(one, own)
-        return None if purchase is None and not is_lost else Due(one, purchase)
+        if own is not None and not may_count:
+            # What was suspended is lost: for another purchase it is asked anew whether it may be.
+            return Due(msgspec.structs.replace(one, conversion_id=None), purchase)
+        return None if purchase is None else Due(one, purchase)
     if own is None or referrals.counts(one, own):
         return None
     # The purchase that it qualified by does not count any more: is there another one?
@@ -122,7 +133,16 @@ async def _due(db: Db, one: Referral, changed: dict[str, Conversion]) -> Due | N
         asked = (one.minimum_commission_minor, one.qualifies_until)
         rows = await db.fetch(PURCHASES, one.program_id, one.member_id, *asked)
         purchase = referrals.first(one, [Conversion(**row) for row in rows])
-    return Due(one, purchase, own.id if referrals.would_count(one, own) else None)
+    return Due(one, purchase, own.id if may_count else None)
+
+
+async def _may_count(db: Db, one: Referral, own: Conversion) -> bool:
+    """Whether it counts, or does as soon as a review releases it, which may still be."""
+    if not referrals.would_count(one, own):
+        return False
+    if own.review != "rejected":
+        return True
+    return bool(await db.fetchval(IS_STANDING, one.program_id, own.id))
 
 
 async def _qualify(

@@ -27,6 +27,12 @@ UPDATE fraud_hit SET withdrawn_at = $4
  WHERE program_id = $1 AND rule_id = $2 AND conversion_id = ANY($3::text[]) AND NOT is_shadow
    AND withdrawn_at IS NULL
 """
+# One case of a conversion is open at most.
+MOVE: Final = """
+UPDATE fraud_hit SET case_id = moved.target
+  FROM unnest($2::text[], $3::text[]) AS moved (source, target)
+ WHERE fraud_hit.program_id = $1 AND fraud_hit.case_id = moved.source AND withdrawn_at IS NULL
+"""
 NO_MORE: Final = "it does not hit any more"
 
 
@@ -43,10 +49,13 @@ class Outcome(NamedTuple):
 
 
 class _Plan(NamedTuple):
+    """`target` is the open case that decides from now on about the hits of the other one."""
+
     before: Conversion
     after: Conversion
     change: Change
     is_first: bool
+    target: Case | None
 
 
 async def look(
@@ -88,6 +97,13 @@ async def _carry_out(
     if names:
         await db.execute(WITHDRAW, program_id, rule.id, names, act.at)
     await stored.record(db, program_id, [one.change for one in plans], act)
+    moved = [
+        (one.change.case.id, one.target.id)
+        for one in plans
+        if one.change.case is not None and one.target is not None
+    ]
+    if moved:
+        await db.execute(MOVE, program_id, *map(list, zip(*moved, strict=True)))
     pairs: list[Pair] = [
         (one.before, one.after) for one in plans if one.after.review != one.before.review
     ]
@@ -118,22 +134,36 @@ def _plan(
     if why is not None and why not in after.reasons:
         after = after.replace(reasons=[*after.reasons, why])
     in_case = [one for one in loud if case and one.case_id == case.id and one.rule_id != rule.id]
+    state = fraud.state_of([*in_case, *new])
+    target = _open_beside(case, cases) if case is not None and state == "open" else None
     change = Change(
         before=facts.found,
         after=after,
         case=case,
-        state=fraud.state_of([*in_case, *new]),
+        state=state if target is None else "released",
         by=rule.id,
         reason=why or NO_MORE,
         hits=new,
     )
-    return _Plan(found, after.replace(updated_at=act.at), change, own is None)
+    return _Plan(found, after.replace(updated_at=act.at), change, own is None, target)
+
+
+def _open_beside(case: Case, cases: Mapping[str, Case]) -> Case | None:
+    """The other case of its conversion that is open: from before rules joined one that another rule
+    has rejected."""
+    own = (one for one in cases.values() if one.conversion_id == case.conversion_id)
+    return next((one for one in own if one.state == "open" and one.id != case.id), None)
 
 
 def _standing(found: Conversion, cases: Mapping[str, Case]) -> Case | None:
-    """The case that decides about it, which other rules join."""
-    own = [one for one in cases.values() if one.conversion_id == found.id]
-    return next((one for one in own if fraud.is_standing(one.state, one.decided_by)), None)
+    """The case that decides about it, which other rules join; of two the one that a rule has
+    rejected."""
+    own = [
+        one
+        for one in cases.values()
+        if one.conversion_id == found.id and fraud.is_standing(one.state, one.decided_by)
+    ]
+    return max(own, key=lambda one: (one.state == "rejected", one.id), default=None)
 
 
 def _at_stake(found: Conversion, cases: Mapping[str, Case]) -> Conversion:

@@ -222,12 +222,54 @@ async def test_whoever_decides_decides_all_cases_of_a_conversion(
 ) -> None:
     await test_fraud.add(db, ALL, "reject")
     await apply(db, report(click_id=text))
-    # As they were opened before rules joined what another one has rejected.
-    await db.execute(
-        "INSERT INTO fraud_case (id, program_id, conversion_id, state, version, cashback_minor,"
-        " opened_at) SELECT 'frc_z', program_id, conversion_id, 'open', 1, 100, opened_at"
-        " FROM fraud_case"
-    )
+    await db.execute(DOUBLE, "frc_z")
     await test_fraud.decide(db, (await test_fraud.cases(db))[place], "release")
     assert [one.state for one in await test_fraud.cases(db)] == ["released", "released"]
     assert await roles(db) == GIVEN
+
+
+@pytest.mark.parametrize("older", ["frc_0", "frc_z"])
+async def test_beside_an_older_open_case_a_rule_joins_the_one_that_rejects(
+    db: pg.Db, text: str, run: Run, older: str
+) -> None:
+    strict = await test_fraud.add(db, ALL, "reject")
+    await apply(db, report(click_id=text))
+    await db.execute(DOUBLE, older)
+    milder = await test_fraud.add(db, ALL)
+    assert counts(await run(milder)) == (1, 0, 0, 0, 0)
+    [rejected] = await test_fraud.cases(db, state="rejected")
+    assert (len(rejected.hits), await roles(db)) == (2, KEPT)
+    for rule_id, expected, money in ((strict, "held", HELD), (milder, "released", GIVEN)):
+        await put(db, rule_id, NONE)
+        dry, real = await run(rule_id, is_dry=True), await run(rule_id)
+        assert (counts(dry), dry.difference) == (counts(real), real.difference)
+        assert (await reviews(db), await roles(db)) == ([expected], money)
+        assert moved(await run(rule_id)) == {}
+        # What is left is in the older one, until nothing is.
+        left = await test_fraud.cases(db, state="open")
+        standing = [[hit.rule for hit in one.hits if hit.withdrawn_at is None] for one in left]
+        assert standing == ([[milder]] if expected == "held" else [])
+
+
+@pytest.mark.parametrize("older", ["frc_0", "frc_z"])
+async def test_what_a_person_decides_about_an_older_case_stays(
+    db: pg.Db, text: str, run: Run, older: str
+) -> None:
+    rule_id = await test_fraud.add(db, ALL, "reject")
+    await apply(db, report(click_id=text))
+    await db.execute(DOUBLE, older)
+    await put(db, rule_id, ALL, "hold")
+    assert counts(await run(rule_id)) == (1, 0, 1, 0, 0)
+    [case] = await test_fraud.cases(db, state="open")
+    assert [hit.rule for hit in case.hits if hit.withdrawn_at is None] == [rule_id]
+    await test_fraud.decide(db, case, "release")
+    await put(db, rule_id, ALL, "reject")
+    assert counts(await run(rule_id)) == (1, 0, 0, 0, 0)
+    assert await roles(db) == GIVEN
+
+
+# As cases were opened before rules joined what another one has rejected.
+DOUBLE: Final = """
+INSERT INTO fraud_case (id, program_id, conversion_id, state, version, cashback_minor, opened_at)
+SELECT $1, program_id, conversion_id, 'open', 1, 100, opened_at FROM fraud_case
+"""

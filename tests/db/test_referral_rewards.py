@@ -13,6 +13,8 @@ import pytest
 from core import errors
 from core.contacts import Contact
 from core.conversions import Review
+from core.fraud import Action
+from core.fraud_rules import Amount
 from core.kyc import Document
 from core.payout_methods import Upi
 from core.wallet import Account, Posting
@@ -20,6 +22,7 @@ from db import contacts, kyc, members, money, networks, payout_methods, pg, webh
 from db import conversions as stored
 from db.bookings import Act
 from tests.conftest import RING
+from tests.db import test_fraud
 from tests.db.bringing import (
     NETWORKS,
     NOW,
@@ -151,6 +154,57 @@ async def test_what_a_review_suspends_is_given_again_whatever_was_given_meanwhil
     await set_rules(db, budget_minor=150)
     await tell(db, await shopping.report(new, "t2"))
     assert ((await of(db, new)).reason, await spent(db)) == ("budget_exhausted", 150)
+
+
+LARGE = Amount(of="commission", above_minor=20)
+
+
+@pytest.mark.parametrize("action", ["flag", "hold"])
+async def test_what_a_person_has_rejected_is_not_suspended(
+    db: pg.Db, shopping: Shopping, action: Action
+) -> None:
+    await set_rules(db, budget_minor=150)
+    new, other = [await bring(db, await join(db)) for _ in range(2)]
+    await test_fraud.add(db, LARGE, action)
+    await tell(db, await shopping.report(new, "t1"))
+    await tell(db, await shopping.report(new, "t1", "settled", commission_minor=30))
+    assert (await of(db, new)).is_suspended is (action == "hold")
+    [case] = await test_fraud.cases(db)
+    await test_fraud.decide(db, case, "reject")
+    found = await of(db, new)
+    assert (found.state, found.conversion_id, await spent(db)) == ("reversed", None, 0)
+    # Somebody else has the last of the budget: an honest purchase has to ask for it.
+    await tell(db, await shopping.report(other))
+    await tell(db, await shopping.report(new, "t2"))
+    assert ((await of(db, new)).reason, await spent(db)) == ("budget_exhausted", 150)
+
+
+async def test_what_is_lost_while_another_purchase_comes_asks_anew(
+    db: pg.Db, shopping: Shopping
+) -> None:
+    await set_rules(db, budget_minor=150)
+    new, other = [await bring(db, await join(db)) for _ in range(2)]
+    await tell(db, await shopping.report(new, "t1"))
+    await review(db, new, "held")
+    await tell(db, await shopping.report(other))
+    lost = await shopping.report(new, "t1", "reversed")
+    await tell(db, lost, await shopping.report(new, "t2"))
+    assert ((await of(db, new)).reason, await spent(db)) == ("budget_exhausted", 150)
+
+
+async def test_what_a_rule_has_rejected_is_suspended_until_it_is_released(
+    db: pg.Db, shopping: Shopping
+) -> None:
+    await set_rules(db, budget_minor=150)
+    new, other = [await bring(db, await join(db)) for _ in range(2)]
+    await test_fraud.add(db, LARGE, "reject")
+    await tell(db, await shopping.report(new, "t1"))
+    await tell(db, await shopping.report(new, "t1", "settled", commission_minor=30))
+    assert (await of(db, new)).is_suspended is True
+    await tell(db, await shopping.report(other))
+    [case] = await test_fraud.cases(db)
+    await test_fraud.decide(db, case, "release")
+    assert ((await of(db, new)).state, await spent(db)) == ("rewarded", 300)
 
 
 async def test_two_networks_that_report_first_purchases_at_once_bring_one_reward(
