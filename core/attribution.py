@@ -150,6 +150,19 @@ def happened(found: Conversion) -> dt.datetime:
     return found.event_at or found.first_seen_at
 
 
+def latest(at: dt.datetime) -> dt.datetime:
+    """The last moment that a time of somebody else may stand for: networks and shops mostly say the
+    second, where we know the millisecond."""
+    return at.replace(microsecond=at.microsecond or 999_999)
+
+
+def since_click(clicked_at: dt.datetime, at: dt.datetime) -> dt.timedelta:
+    """How long after its click something was, by a time of somebody else. What was in the second of
+    the click, as far as that says, was not before it."""
+    taken = at - clicked_at
+    return max(taken, dt.timedelta()) if clicked_at <= latest(at) else taken
+
+
 def _after(found: Conversion, clicked_at: dt.datetime) -> dt.timedelta:
     taken = happened(found) - clicked_at
     return max(taken, dt.timedelta()) if taken >= -EARLY else taken

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from core import classes, clickid, conversions, errors, fraud_sources
+from core import attribution, classes, clickid, conversions, errors, fraud_sources
 from core.classes import ClassName
 from core.conversions import Conversion
 from core.fraud_kinds import DAY_S, Count, Kind, Minor, Percent, Seconds, Window
@@ -309,7 +309,8 @@ def after_click_s(found: Conversion) -> float | None:
     if click_id is None:
         return None
     at = found.event_at or found.first_seen_at
-    return (at - conversions.moment(clickid.decode(click_id).ms)).total_seconds()
+    clicked_at = conversions.moment(clickid.decode(click_id).ms)
+    return attribution.since_click(clicked_at, at).total_seconds()
 
 
 def _wrong(detail: str) -> errors.InvalidRequest:

@@ -174,8 +174,8 @@ async def _fitting(
     """The human clicks within the network's window that fit what came with the conversion; unless
     they are to be listed, only where one of them may be certain.
     """
-    hints, until = found.hints, attribution.happened(found)
-    since = until - dt.timedelta(days=network.rules.window_days)
+    hints, until = found.hints, attribution.latest(attribution.happened(found))
+    since = attribution.happened(found) - dt.timedelta(days=network.rules.window_days)
     days = since.astimezone(dt.UTC).date(), until.astimezone(dt.UTC).date()
     place = found.program_id, network.id, hints.offer, hints.merchant
     if hints.member:

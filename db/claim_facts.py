@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from core import (
+    attribution,
     claim_rules,
     claims,
     classes,
@@ -167,8 +168,8 @@ async def click_of_merchant(
     db: Db, program_id: str, merchant_id: str, order: Order, window: dt.timedelta
 ) -> Click | None:
     """The click that most likely led to the order, None if the member made none in the window."""
-    end = order.ordered_at.astimezone(dt.UTC)
-    start = end - window
+    end = attribution.latest(order.ordered_at).astimezone(dt.UTC)
+    start = order.ordered_at.astimezone(dt.UTC) - window
     asked = (program_id, order.member_id, merchant_id, start, end, start.date(), end.date())
     row = await db.fetchrow(CLICK_OF_MERCHANT, *asked)
     return None if row is None else Click(*row)
@@ -187,7 +188,8 @@ async def gather(
     value = await _value(db, program, order)
     used = await _used(db, program, order.member_id, found.offer_id, offer, now)
     given = claim_rules.cashback_minor(offer, value, program.currency, used)
-    refusal = "" if offer is None else offers.refusal(offer, *map(_ms, _times(found, order)))
+    clicked_at, ordered_at = _times(found, order)
+    refusal = "" if offer is None else offers.refusal(offer, _ms(clicked_at), _ms(ordered_at))
     key = claims.order_key(order.order_id)
     reported = await db.fetchrow(REPORTED, program.id, found.click_id, key, found.merchant_id)
     assert reported is not None
@@ -195,8 +197,8 @@ async def gather(
         clicked_at=found.clicked_at,
         hit_class=classes.NAMES[found.hit_class],
         offer_id=found.offer_id,
-        order_after_s=(order.ordered_at - found.clicked_at) // dt.timedelta(seconds=1),
-        claim_after_s=(now - found.clicked_at) // dt.timedelta(seconds=1),
+        order_after_s=(ordered_at - clicked_at) // dt.timedelta(seconds=1),
+        claim_after_s=(now - clicked_at) // dt.timedelta(seconds=1),
         refusal=refusal,
         least_s=rules.click_min_s,
         most_s=rules.window_days * 86_400,
@@ -268,7 +270,8 @@ async def _used(
 
 
 def _times(found: Click, order: Order) -> tuple[dt.datetime, dt.datetime]:
-    return found.clicked_at.astimezone(dt.UTC), order.ordered_at.astimezone(dt.UTC)
+    clicked_at = found.clicked_at.astimezone(dt.UTC)
+    return clicked_at, clicked_at + attribution.since_click(clicked_at, order.ordered_at)
 
 
 def _ms(moment: dt.datetime) -> int:

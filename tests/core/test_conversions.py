@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import cashback, conversions, rates, wallet
+from core import attribution, cashback, conversions, rates, wallet
 from core.conversions import Conversion, Key
 from core.errors import ConversionNotOpen
 from core.networks import Dedupe, Rules
@@ -195,3 +195,12 @@ def test_what_was_booked_stays_whatever_is_promised_to_others(
     assert end(Rules(cashback_bp=share_bp), dearer) == once
     assert cashback.stays(once, once.replace(state="reversed", updated_at=at))
     assert not cashback.stays(once, once.replace(terms=None))
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "after_ms"), [(0, 0), (700, 0), (699, -1), (-1_000, -1_700), (1_000, 300)]
+)
+def test_what_was_in_the_second_of_its_click_was_not_before_it(at_ms: int, after_ms: int) -> None:
+    clicked_at = NOW + dt.timedelta(milliseconds=700)
+    taken = attribution.since_click(clicked_at, NOW + dt.timedelta(milliseconds=at_ms))
+    assert taken == dt.timedelta(milliseconds=after_ms)

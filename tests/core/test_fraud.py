@@ -166,6 +166,13 @@ def test_a_rule_hits_from_its_boundary_on(
     assert why is None or "mem_" not in why
 
 
+def test_a_purchase_in_the_second_of_its_click_is_not_one_before_it() -> None:
+    found = conversion(click_id=click(-700), event_at=NOW)
+    assert fraud_rules.after_click_s(found) == 0
+    why = ClickToConversion(min_s=15).why(Facts(found=found))
+    assert why == "it came 0 s after its click, sooner than 15 s"
+
+
 def test_each_kind_has_a_boundary_here() -> None:
     assert {type(condition) for condition, _, _ in EDGES} == set(OfConversion.__args__)
 

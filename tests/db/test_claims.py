@@ -87,11 +87,19 @@ async def click(db: pg.Db, owner: pg.Db) -> str:
     return text
 
 
-async def file(db: pg.Db, click_id: str, order_id: str = "OD-1") -> Claim:
-    order = Order(MEMBER, order_id, Money(2_000, "INR"), ORDERED)
+async def file(
+    db: pg.Db,
+    click_id: str | None,
+    order_id: str = "OD-1",
+    *,
+    ordered_at: dt.datetime = ORDERED,
+    policy: Policy = POLICY,
+) -> Claim:
+    order = Order(MEMBER, order_id, Money(2_000, "INR"), ordered_at)
     program = await programs.get(db, PROGRAM)
-    new = New(f"clm_{order_id}", click_id, None, order, "en")
-    return await claims.file(db, RING, program, POLICY, new, Act(by=MEMBER, at=NOW))
+    merchant_id = "mrc_1" if click_id is None else None
+    new = New(f"clm_{order_id}", click_id, merchant_id, order, "en")
+    return await claims.file(db, RING, program, policy, new, Act(by=MEMBER, at=NOW))
 
 
 async def report(db: pg.Db, **fields: Any) -> None:
@@ -152,6 +160,18 @@ async def test_a_report_that_comes_while_a_claim_is_filed_takes_its_credit_back(
         await later
     assert (await only(db)).state == "settled"
     assert await roles(db) == BOOKED
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_an_order_in_the_second_of_its_click_came_after_it(
+    db: pg.Db, owner: pg.Db, click: str, *, is_named: bool
+) -> None:
+    late = CLICKED + dt.timedelta(milliseconds=700)
+    await owner.execute("UPDATE click SET clicked_at = $1", late)
+    async with db.transaction():
+        claim = await file(db, click if is_named else None, ordered_at=CLICKED)
+    assert (claim.click_id, claim.state) == (click, "accepted")
+    assert (claim.facts.order_after_s, claim.facts.refusal) == (0, "")
 
 
 async def test_a_claim_that_is_filed_while_a_report_is_taken_sees_it(

@@ -58,12 +58,12 @@ async def network(db: pg.Db) -> None:
     await networks.add(db, RING, PROGRAM, NETWORK, NEW, b"")
 
 
-def click(number: int = 1) -> str:
+def click(number: int = 1, *, ms: int = 0) -> str:
     minter = clickid.Minter(RING.active_click, RING.click[RING.active_click], 7)
     minter.sequence = number
     at = NOW - dt.timedelta(minutes=1)
     at_ms = (at - conversions.EPOCH) // dt.timedelta(milliseconds=1)
-    return minter.mint(at_ms, PROGRAM, ids.link_bits(LINK))
+    return minter.mint(at_ms + ms, PROGRAM, ids.link_bits(LINK))
 
 
 async def store_click(database: DatabaseUrls, text: str) -> None:
@@ -343,7 +343,19 @@ async def test_what_waited_gets_what_later_ones_have_left_of_a_cap(
     assert await roles(db) == {"receivable": -800, "available": 150, "margin": 650}
 
 
-async def store_capped_offer(db: pg.Db) -> None:
+async def test_a_coupon_in_the_second_of_its_click_finds_it(
+    db: pg.Db, database: DatabaseUrls
+) -> None:
+    await store_capped_offer(db, coupon_code="TEA")
+    await store_click(database, click(ms=700))
+    second_ms = (NOW - dt.timedelta(minutes=1) - conversions.EPOCH) // dt.timedelta(milliseconds=1)
+    for txn, at_ms in (("in it", second_ms), ("before", second_ms + 699)):
+        await apply(db, report(txn, coupon="TEA", event_at_ms=at_ms))
+    found = await stored.page(db, PROGRAM, before="", limit=9, wanted=stored.Wanted())
+    assert {one.txn_id: one.attribution for one in found} == {"in it": "coupon", "before": "none"}
+
+
+async def store_capped_offer(db: pg.Db, **more: Any) -> None:
     """The offer of LINK: fifty each time, three times."""
     await merchants.add(db, PROGRAM, "mer_1", MerchantConfig(name="Shop"))
     config = OfferConfig(
@@ -354,6 +366,7 @@ async def store_capped_offer(db: pg.Db) -> None:
         member_cap=MemberCap(period="ever", count=3),
         destination="https://shop.example.com/?subid={click_id}",
         state="active",
+        **more,
     )
     await offers.add(db, PROGRAM, [offers.Draft("off_1", LINK, config)], lambda: "tea", ())
 
