@@ -111,6 +111,22 @@ def check(step: Step, act: Act) -> None:
         raise _invalid("Nothing is given with this step.", "/amount_minor")
 
 
+def is_filed_for(claim: Claim) -> bool:
+    """Whether somebody else has filed it for the member."""
+    return claim.opened_by != claim.member_id
+
+
+def check_giver(claim: Claim, step: Step, by: str, *, is_person: bool) -> None:
+    """Forbidden, SecondApproverNeeded: whoever files claims for members gives no money by that; a
+    person who may decide does, and another one."""
+    if step not in GIVING or not is_filed_for(claim):
+        return
+    if not is_person:
+        raise errors.Forbidden("For what was filed for a member operators give money, signed in.")
+    if by == claim.opened_by:
+        raise errors.SecondApproverNeeded("Whoever has filed it for the member gives no money.")
+
+
 def after(before: Claim, step: Step, act: Act) -> Claim:
     """The claim after a step; ClaimNotOpen when it cannot be taken, InvalidRequest when nobody has
     said how much is given."""

@@ -117,7 +117,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 async def file(
     db: Db, ring: KeyRing, program: Program, policy: Policy, new: New, act: Act
 ) -> Claim:
-    """Store a claim with what our records say of it; in automatic mode decide it, too.
+    """Store a claim with what our records say of it; in automatic mode decide it, too, unless that
+    would give money for what somebody else files for the member.
 
     In the caller's transaction. MemberNotFound, MemberBanned, ClickNotFound, MerchantNotFound,
     ClaimTooEarly, TooManyClaims, OrderClaimed, ClickClaimed, InvalidRequest.
@@ -133,7 +134,8 @@ async def file(
     facts = await claim_facts.gather(db, program, found, new.order, act.at)
     claim = await _add(db, _claim(program, new, found, facts, policy, act))
     await _announce(db, ring, claim)
-    if policy.mode == "shadow":
+    needs_person = claim.proposal in claims.GIVING and claims.is_filed_for(claim)
+    if policy.mode == "shadow" or needs_person:
         return claim
     own = Act(by=claims.AUTOMATIC, at=act.at, credited_to=policy.credit)
     return await take(db, ring, claim, claim.proposal, own)

@@ -136,9 +136,11 @@ async def decide(call: Call) -> web.Response:
 async def _step(
     call: Call, db: Db, before: Claim, step: Step, act: Act, rules: withdrawals.Rules
 ) -> Claim:
+    is_person = call.principal.role != "app"
+    claims.check_giver(before, step, act.by, is_person=is_person)
     is_new = step in claims.GIVING and before.state not in claims.GIVEN
     if is_new and withdrawals.needs_two(rules, claims.credit_minor(before, act)):
-        if call.principal.role == "app":
+        if not is_person:
             raise errors.Forbidden("Above the program's threshold operators decide, signed in.")
         # Two accept one amount: another one begins anew.
         is_other = claims.credit_minor(before, act) != before.credit_minor

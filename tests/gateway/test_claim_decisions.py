@@ -16,6 +16,7 @@ EVENTS = """
 SELECT type, convert_from(body, 'UTF8')::jsonb -> 'data' ->> 'state' AS state FROM webhook_delivery
  ORDER BY created_at, id
 """
+LONG_AGO = claiming.days_ago(60)
 
 
 @pytest.fixture
@@ -154,6 +155,33 @@ async def test_who_accepted_first_can_accept_less_alone(
     less = await claiming.decide(one, claim["id"], "accept", amount_minor=RUPEES)
     assert (less.body["state"], len(less.body["accepted_by"])) == ("accepted", 1)
     assert await claiming.purse(asha) == (RUPEES, 0)
+
+
+async def test_what_is_filed_for_a_member_another_person_gives_money_for(
+    client: Client, shop: Shop, asha: Person
+) -> None:
+    await claiming.set_policy(client, mode="automatic", credit="available")
+    staff, boss = cash.operator(client, 3, role="staff"), cash.operator(client)
+    made = []
+    for filer in (staff, boss, client):
+        claim = await filed(filer, await claiming.click(shop, asha.id), member=asha.id)
+        assert (claim["state"], claim["proposal"]) == ("opened", "accept")
+        made.append(claim["id"])
+    by_staff, by_boss, by_key = made
+    refused = await claiming.decide(boss, by_boss, "accept")
+    assert (refused.status, refused.code) == (409, "second_approver_needed")
+    for one in made:
+        assert (await claiming.decide(client, one, "accept")).code == "forbidden"
+    assert (await claiming.decide(boss, by_boss, "send_to_network")).status == 200
+    assert (await claiming.decide(boss, by_boss, "settle")).code == "second_approver_needed"
+    assert await claiming.purse(asha) == (0, 0)
+    other = cash.operator(client, 2)
+    for one, operator in ((by_staff, boss), (by_boss, other), (by_key, boss)):
+        assert (await claiming.decide(operator, one, "accept")).status == 200
+    assert await claiming.purse(asha) == (0, 300 * RUPEES)
+    # What gives nothing the rules still do.
+    old = await filed(staff, merchant_id=shop.merchant, member=asha.id, ordered_at=LONG_AGO)
+    assert old["state"] == "rejected"
 
 
 async def test_the_summary_says_how_often_operators_agreed(
