@@ -173,7 +173,7 @@ def answered(claim: Claim, found: Iterable[Conversion], at: dt.datetime) -> Clai
     if claim.conversion_id is not None or claim.state in ("rejected", "declined"):
         return claim
     for one in found:
-        if not _is_about(claim, one):
+        if not is_about(claim, one):
             continue
         if one.state in FINAL and _is_other_order(claim, one):
             continue
@@ -221,7 +221,8 @@ def order_key(order_id: str) -> str:
     return order_id.strip().lstrip("#").lower()
 
 
-def _is_about(claim: Claim, found: Conversion) -> bool:
+def is_about(claim: Claim, found: Conversion) -> bool:
+    """Whether a conversion is of the claim's click or order."""
     if found.member_id != claim.member_id:
         return False
     if claim.click_id is not None and found.click_id == claim.click_id:

@@ -68,6 +68,12 @@ SELECT {_columns}
    AND (click_id = ANY($3::text[]) OR lower(ltrim(order_id, '#')) = ANY($4::text[]))
  ORDER BY id FOR UPDATE
 """  # noqa: S608 - the names are a class's
+GIVEN: Final = f"""
+SELECT {_columns}
+  FROM claim
+ WHERE program_id = $1 AND member_id = ANY($2::text[]) AND conversion_id IS NULL
+   AND state IN ('accepted', 'settled')
+"""  # noqa: S608 - the names are a class's
 LOCK_MEMBER: Final = """
 SELECT id FROM member WHERE program_id = $1 AND id = $2 AND deleted_at IS NULL
    FOR NO KEY UPDATE
@@ -180,6 +186,11 @@ async def page(db: Db, program_id: str, *, before: str, limit: int, wanted: Want
     """Up to `limit` claims, the newest first, with ids before `before` unless it is empty."""
     asked = (wanted.member_id, wanted.state, wanted.proposal, wanted.merchant_id, wanted.click_id)
     return [_read(row) for row in await db.fetch(PAGE, program_id, before, limit, *asked)]
+
+
+async def given(db: Db, program_id: str, member_ids: Sequence[str]) -> list[Claim]:
+    """The claims of these members whose credit stands."""
+    return [_read(row) for row in await db.fetch(GIVEN, program_id, member_ids)]
 
 
 async def answer(

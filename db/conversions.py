@@ -289,14 +289,17 @@ async def _valued(db: Db, network: Network, pairs: Sequence[Pair]) -> list[Conve
         for one in new
     }
     caps = {name: one.member_cap for name, one in terms.items() if one.member_cap is not None}
-    had = await member_caps.read(db, program.id, new, caps, program.time_zone)
+    batch = [after for _, after in pairs]
+    had = await member_caps.read(db, program.id, new, caps, program.time_zone, batch)
+    for one in valued.values():
+        had.add(one)
     # Of one member's conversions the earlier ones count towards a cap.
     for one in sorted(new, key=lambda one: one.id):
         offer, used = given.get(one.offer_id or ""), had.used(one)
         made = cashback.valued(one, network.rules, program.currency, table, offer, used)
         had.add(made)
         valued[one.id] = made
-    return [valued[after.id] for _, after in pairs]
+    return [valued[one.id] for one in batch]
 
 
 def _conversion(row: asyncpg.Record | None) -> Conversion:

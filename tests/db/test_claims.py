@@ -63,6 +63,10 @@ INSERT INTO click (day, click_id, program_id, link_id, clicked_at, class, reason
                    browser, privacy_signal, member_id)
 VALUES ($1, $2, $3, $4, $5, 0, '{}', 'desktop', 'Linux', 'Firefox', false, $6)
 """
+CAPPED: Final = """
+UPDATE offer
+   SET config = config || '{"member_cap": {"period": "ever", "amount_minor": 120}}'
+"""
 WAITS: Final = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
 
 
@@ -100,6 +104,15 @@ async def file(
     merchant_id = "mrc_1" if click_id is None else None
     new = New(f"clm_{order_id}", click_id, merchant_id, order, "en")
     return await claims.file(db, RING, program, policy, new, Act(by=MEMBER, at=NOW))
+
+
+async def other_click(owner: pg.Db) -> str:
+    """Another one of the member on the offer."""
+    minter = clickid.Minter(RING.active_click, RING.click[RING.active_click], 8)
+    at_ms = (CLICKED - conversions.EPOCH) // dt.timedelta(milliseconds=1)
+    text = minter.mint(at_ms, PROGRAM, ids.link_bits(LINK))
+    await owner.execute(ROW, CLICKED.date(), text, PROGRAM, LINK, CLICKED, MEMBER)
+    return text
 
 
 async def report(db: pg.Db, **fields: Any) -> None:
@@ -141,11 +154,7 @@ async def test_a_report_that_comes_while_a_claim_is_filed_takes_its_credit_back(
     said = {"click_id": click}
     if by == "order":
         # The network gave the sale to another click of the member.
-        minter = clickid.Minter(RING.active_click, RING.click[RING.active_click], 8)
-        at_ms = (CLICKED - conversions.EPOCH) // dt.timedelta(milliseconds=1)
-        other = minter.mint(at_ms, PROGRAM, ids.link_bits(LINK))
-        await owner.execute(ROW, CLICKED.date(), other, PROGRAM, LINK, CLICKED, MEMBER)
-        said = {"click_id": other, "order_id": "#od-1"}
+        said = {"click_id": await other_click(owner), "order_id": "#od-1"}
     async with pool.acquire() as reporter:
 
         async def reporting() -> None:
@@ -207,6 +216,27 @@ async def test_a_credit_stays_while_the_report_waits_for_a_rate(db: pg.Db, click
         assert await stored.retry(db, RING, network, later, 10) == 1
     assert (await only(db)).state == "settled"
     assert await roles(db) == BOOKED
+
+
+@pytest.mark.parametrize("state", ["accepted", "settled"])
+async def test_what_was_given_for_a_claim_counts_towards_the_cap(
+    db: pg.Db, owner: pg.Db, click: str, state: str
+) -> None:
+    await owner.execute(CAPPED)
+    async with db.transaction():
+        claim = await file(db, click)
+        if state == "settled":
+            operator = Act(by="opr_1", at=NOW)
+            await claims.take(db, RING, claim, "settle", operator)
+    another = await other_click(owner)
+    async with db.transaction():
+        await report(db, txn_id="t2", click_id=another, order_id="OD-2")
+    assert (await roles(db))["available"] == 120
+    # With its own report the claim's credit ends, which leaves as much as it was.
+    async with db.transaction():
+        await report(db, click_id=click, order_id="OD-1", sale_minor=2_000, commission_minor=160)
+    assert (await only(db)).conversion_id is not None
+    assert await roles(db) == {"receivable": -240, "available": 120, "margin": 120}
 
 
 async def test_a_member_who_has_spent_the_credit_is_below_zero_and_that_is_announced(

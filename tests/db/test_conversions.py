@@ -328,21 +328,6 @@ async def test_a_batch_takes_as_many_statements_as_one_report(
     assert await roles(db) == {"receivable": -8_000, "available": 150, "margin": 7_850}
 
 
-async def test_what_waited_gets_what_later_ones_have_left_of_a_cap(
-    db: pg.Db, database: DatabaseUrls
-) -> None:
-    await store_capped_offer(db)
-    late, text = click(1), click(2)
-    await store_click(database, text)
-    assert await apply(db, report("first", click_id=late)) == ["awaiting_click"]
-    after = ACT._replace(at=NOW + dt.timedelta(minutes=1))
-    await apply(db, *(report(f"t{number}", click_id=text) for number in range(3)), act=after)
-    assert await roles(db) == {"receivable": -600, "available": 150, "margin": 450}
-    await store_click(database, late)
-    assert await retry(db, NOW + dt.timedelta(hours=1)) == 1
-    assert await roles(db) == {"receivable": -800, "available": 150, "margin": 650}
-
-
 async def test_a_coupon_in_the_second_of_its_click_finds_it(
     db: pg.Db, database: DatabaseUrls
 ) -> None:
