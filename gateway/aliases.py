@@ -15,6 +15,7 @@ from core import errors
 from gateway import (
     clicks,
     codes,
+    identities,
     logins,
     me,
     members,
@@ -24,6 +25,7 @@ from gateway import (
     offers,
     operations,
     registrations,
+    reports,
     sessions,
     statements,
     wallet,
@@ -67,6 +69,11 @@ PATHS: Final = (
     ("GET", "/rewardlogs", "get_my_activity"),
     ("PATCH", "/admin/withdrawals/{withdrawal_id}/reject", "reject_withdrawal"),
     ("PATCH", "/admin/withdrawals/{withdrawal_id}/complete", "complete_withdrawal"),
+    ("POST", "/webhooks/twilio/status", "report_twilio"),
+    ("GET", "/v1/platform-connections", "list_my_identities"),
+    ("DELETE", "/v1/platform-connections/{provider}", "unlink_identity"),
+    ("GET", "/platformconnections", "list_my_identities"),
+    ("DELETE", "/platformconnections/{provider}", "unlink_identity"),
 )
 BUSINESS: Final = "/api/v1/businesses/{business_id}/customers"
 
@@ -120,7 +127,7 @@ _KNOWN: Final = (
     *(*operations.ROUTES, *logins.ROUTES, *sessions.ROUTES, *me.ROUTES, *codes.ROUTES),
     *(*members.ROUTES, *merchants.ROUTES, *clicks.ROUTES, *wallet.ROUTES, *withdrawals.ROUTES),
     *(*offers.ROUTES, *offer_clicks.ROUTES, *registrations.ROUTES, *mfa.ROUTES),
-    *statements.ROUTES,
+    *(*statements.ROUTES, *identities.ROUTES, *reports.ROUTES),
 )
 ROUTES: tuple[Route, ...] = (
     *(_alias(_KNOWN, *one, number) for number, one in enumerate(PATHS, 1)),

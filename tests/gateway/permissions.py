@@ -309,6 +309,11 @@ change_password_alias_30 | me self | member staff owner admin
 get_my_activity_alias_31 | me | member
 reject_withdrawal_alias_32 | withdrawals:write | owner app
 complete_withdrawal_alias_33 | withdrawals:write | owner app
+report_twilio_alias_34 | - | anyone
+list_my_identities_alias_35 | me | member
+unlink_identity_alias_36 | me | member
+list_my_identities_alias_37 | me | member
+unlink_identity_alias_38 | me | member
 list_customers | members:read | staff owner app
 create_customer | members:write | staff owner app
 get_customer | members:read | staff owner app

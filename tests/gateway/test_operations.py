@@ -62,6 +62,7 @@ async def test_all_but_the_operators_routes_need_a_token(client: Client) -> None
         *("/.well-known/jwks.json", "/v1/downloads/{ticket}", "/u/{token}"),
         *("/postback/{network_id}/{token}", "/webhooks/razorpayx", "/webhooks/cashfree-payouts"),
         *("/webhooks/sendgrid", "/webhooks/ses", "/webhooks/twilio", "/webhooks/twilio/inbound"),
+        "/webhooks/twilio/status",
         *("/webhooks/msg91/{secret}", "/webhooks/kaleyra/{secret}"),
         *(f"/webhooks/{name}/{{network_id}}/{{token}}" for name in ("admitad", "awin", "impact")),
     }

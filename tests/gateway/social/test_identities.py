@@ -17,6 +17,7 @@ from tests.gateway.social.conftest import (
     subject_of,
 )
 from tests.providers.google import Google
+from tests.providers.server import Server
 
 
 async def linked(member: Client, attempt: Attempt, **changes: str) -> Any:
@@ -101,3 +102,26 @@ async def test_only_members_have_identities(
         assert (await caller.post(f"{path}/spotify", body)).status == status
         assert (await caller.delete(f"{path}/spotify")).status == status
     assert (await spotify.redeem(body["code"])).status == 200
+
+
+async def test_platform_connections_are_the_identities_without_their_tokens(
+    begin: Begin, theirs: dict[str, Server]
+) -> None:
+    member = await begin("spotify").member()
+    await linked(member, begin())
+    tokens_of = [token for one in theirs.values() for token in one.refresh_tokens]
+    assert len(tokens_of) == 2
+    for path in ("/platformconnections", "/v1/platform-connections"):
+        answer = await member.get(path)
+        assert answer.body == (await member.get("/v1/me/identities")).body
+        assert [set(one) for one in answer.body["data"]] == 2 * [
+            {"provider", "mail", "linked_at", "last_used_at"}
+        ]
+        assert not any(token in str(answer.body) for token in tokens_of)
+        assert (await member.get(path, If_None_Match=answer.headers["ETag"])).status == 304
+    assert (await member.delete("/platformconnections/google")).status == 204
+    assert await identities_of(member) == ["spotify"]
+    gone = await member.delete("/v1/platform-connections/google")
+    assert (gone.status, gone.code) == (404, "identity_not_found")
+    refused = await member.delete("/v1/platform-connections/spotify")
+    assert (refused.status, refused.code) == (409, "last_sign_in_way")
