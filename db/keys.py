@@ -143,6 +143,14 @@ def link_snapshot(slug: str) -> str:
 LINK_CAPS_REACHED = "{links}:caps"  # stream: `l` link id, one entry when a cap is reached
 
 
+# The dashboard: a tag for each program.
+
+
+def dashboard(program_id: str) -> str:
+    """String with a TTL: how the program is doing, as it is answered."""
+    return f"{{db:{program_id}}}:metrics"
+
+
 # Limits: a tag for each caller.
 
 

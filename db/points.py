@@ -165,6 +165,19 @@ class Points:
         field = f"{program_id}:{events.UNIT_LETTERS[unit]}"
         await self._redis.call("HINCRBY", keys.award_budget(number, generation), field, amount)
 
+    async def unspent(self, program_id: str) -> dict[str, int]:
+        """What the partitions may still award of what they have leased, by unit; NotOpen."""
+        names = [f"{program_id}:{letter}" for letter in events.UNIT_LETTERS.values()]
+
+        async def left_in(number: int) -> list[bytes | None]:
+            leases = keys.award_budget(number, await self.generation(number))
+            found: list[bytes | None] = await self._redis.call("HMGET", leases, *names)
+            return found
+
+        found = await asyncio.gather(*map(left_in, range(keys.AWARD_PARTITIONS)))
+        columns = zip(events.UNIT_LETTERS, zip(*found, strict=True), strict=True)
+        return {unit: sum(int(left or 0) for left in column) for unit, column in columns}
+
     async def waiting_event(
         self, number: int, generation: int, sequence: int
     ) -> events.PointsEvent | None:

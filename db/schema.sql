@@ -1690,6 +1690,8 @@ CREATE INDEX click_by_link ON ONLY public.click USING btree (link_id, click_id);
 
 CREATE INDEX click_by_member ON ONLY public.click USING btree (member_id) WHERE (member_id IS NOT NULL);
 
+CREATE INDEX click_daily_by_program ON public.click_daily USING btree (program_id, day);
+
 CREATE INDEX click_default_link_id_click_id_idx ON public.click_default USING btree (link_id, click_id);
 
 CREATE INDEX click_default_member_id_idx ON public.click_default USING btree (member_id) WHERE (member_id IS NOT NULL);

@@ -15,6 +15,8 @@ from core import errors
 from gateway import (
     clicks,
     codes,
+    dashboard,
+    enrollments,
     identities,
     logins,
     me,
@@ -27,6 +29,7 @@ from gateway import (
     registrations,
     reports,
     sessions,
+    stamps,
     statements,
     wallet,
     withdrawals,
@@ -74,6 +77,9 @@ PATHS: Final = (
     ("DELETE", "/v1/platform-connections/{provider}", "unlink_identity"),
     ("GET", "/platformconnections", "list_my_identities"),
     ("DELETE", "/platformconnections/{provider}", "unlink_identity"),
+    ("POST", "/enrollments", "enroll_member"),
+    ("POST", "/stamps", "create_stamps"),
+    ("GET", "/dashboard/metrics", "get_dashboard_metrics"),
 )
 BUSINESS: Final = "/api/v1/businesses/{business_id}/customers"
 
@@ -127,7 +133,8 @@ _KNOWN: Final = (
     *(*operations.ROUTES, *logins.ROUTES, *sessions.ROUTES, *me.ROUTES, *codes.ROUTES),
     *(*members.ROUTES, *merchants.ROUTES, *clicks.ROUTES, *wallet.ROUTES, *withdrawals.ROUTES),
     *(*offers.ROUTES, *offer_clicks.ROUTES, *registrations.ROUTES, *mfa.ROUTES),
-    *(*statements.ROUTES, *identities.ROUTES, *reports.ROUTES),
+    *(*statements.ROUTES, *identities.ROUTES, *reports.ROUTES, *enrollments.ROUTES),
+    *(*stamps.ROUTES, *dashboard.ROUTES),
 )
 ROUTES: tuple[Route, ...] = (
     *(_alias(_KNOWN, *one, number) for number, one in enumerate(PATHS, 1)),

@@ -27,6 +27,7 @@ from gateway.auth import Caller
 from gateway.bearers import Bearers
 from gateway.catalogue import Catalogue
 from gateway.credentials import Credentials
+from gateway.figures import Figures
 from gateway.hashing import Hashing
 from gateway.measures import Measures, Transaction
 from gateway.origins import Origins
@@ -76,6 +77,7 @@ class App:
         self.points: Final = points.Points(connection, settings)
         self.rules: Final = Rules(pool)
         self.catalogue: Final = Catalogue(connection, pool)
+        self.figures: Final = Figures(connection, self.points, self.transaction)
         self.origins: Final = Origins(pool, self.rules)
         #: Those that members sign in with, by slug.
         self.providers: Final = social
@@ -121,6 +123,7 @@ class App:
         await self.rates.close()
         await self.credentials.close()
         await self.catalogue.close()
+        await self.figures.close()
         self._looking.cancel()
         self.hashing.close()
         await self.revocations.close()

@@ -177,6 +177,8 @@ def _responses(route: Route, reply: Document | None, problem: Document) -> Docum
     if reply is not None:
         success["content"] = {route.reply_type: {"schema": reply}}
     responses: Document = {str(route.status): success}
+    if route.known_status is not None:
+        responses[str(route.known_status)] = success
     if route.method == "GET" and reply is not None and not route.is_secret:
         responses["304"] = {"description": "The client has it: `If-None-Match` names its ETag."}
     by_status: dict[int, list[type[StampgateError]]] = defaultdict(list)

@@ -61,6 +61,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: Any = None
     reply: Any = None
     status: int = 200
+    #: Of the same answer about what was there before the request.
+    known_status: int | None = None
     errors: tuple[type[StampgateError], ...] = ()
     body_limit: int | None = None
     is_idempotent: bool = False

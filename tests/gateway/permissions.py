@@ -94,6 +94,7 @@ change_member | members:write | staff owner app
 delete_member | members:write | staff owner app
 ban_member | conversions:write | owner app
 unban_member | conversions:write | owner app
+enroll_member | members:write | staff owner app
 create_link | links:write | owner app
 upsert_link | links:write | owner app
 create_links | links:write | owner app
@@ -106,6 +107,7 @@ get_link_stats | links:read | staff owner app
 mint_click | clicks:write | owner app
 list_clicks | clicks:read | staff owner app
 get_click | clicks:read | staff owner app
+create_stamps | awards:write | staff owner app
 create_award | awards:write | staff owner app
 create_awards | awards:write | staff owner app
 get_award | awards:read | staff owner app
@@ -115,6 +117,7 @@ create_hold | awards:write | staff owner app
 get_hold | awards:read | staff owner app
 capture_hold | awards:write | staff owner app
 release_hold | awards:write | staff owner app
+get_dashboard_metrics | awards:read | staff owner app
 get_balances | awards:read | staff owner app
 get_statement | awards:read | staff owner app
 get_my_balances | me | member
@@ -314,6 +317,9 @@ list_my_identities_alias_35 | me | member
 unlink_identity_alias_36 | me | member
 list_my_identities_alias_37 | me | member
 unlink_identity_alias_38 | me | member
+enroll_member_alias_39 | members:write | staff owner app
+create_stamps_alias_40 | awards:write | staff owner app
+get_dashboard_metrics_alias_41 | awards:read | staff owner app
 list_customers | members:read | staff owner app
 create_customer | members:write | staff owner app
 get_customer | members:read | staff owner app

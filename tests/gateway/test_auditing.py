@@ -19,6 +19,7 @@ from web.routing import Route
 # The ledger keeps who awarded what, and clicks are events; neither is a change of settings.
 EVENTS = {
     "create_award",
+    "create_stamps",
     "create_awards",
     "reverse_award",
     "create_spend",

@@ -182,6 +182,7 @@ async def test_the_host_header_is_not_believed(world: World) -> None:
     answer = await world.post(path, body, **headers, Host="evil.test")
     assert answer.status == 204
 
+
 async def test_the_path_of_the_original_design_takes_the_same_reports(world: World) -> None:
     """Signed for the address that Twilio was told, without our id: the message's own finds it."""
     path = "/webhooks/twilio/status"
@@ -193,7 +194,6 @@ async def test_the_path_of_the_original_design_takes_the_same_reports(world: Wor
     await forged(world, await world.post("/webhooks/twilio", body, **headers), before)
     assert (await world.post(path, body, **headers)).status == 204
     assert await world.delivery(world.text_id) == "delivered"
-
 
 
 async def test_stop_ends_a_channel_in_all_programs_and_start_begins_it(world: World) -> None:
