@@ -32,6 +32,7 @@ EVENTS = {
 # A session that goes on is the same session; a code that was asked for changes nothing yet.
 # What networks report is kept as it came, and the ledger keeps what it did; a trial does nothing.
 EVENTS |= {"receive_postback_post", "simulate_network"}
+EVENTS |= {"receive_awin_post", "receive_impact_post", "receive_admitad_post"}
 # It only reads.
 EVENTS |= {"list_eligible_clicks"}
 EVENTS |= {"refresh", "send_code", "send_operator_code", "verify_contact", "enroll_totp"}
