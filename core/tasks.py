@@ -81,6 +81,13 @@ class SyncNetwork(Task, frozen=True):
     network_id: str
 
 
+class AskNetwork(Task, frozen=True):
+    """Ask an affiliate network about the purchase of a claim."""
+
+    program_id: str
+    claim_id: str
+
+
 class Reclassify(Task, frozen=True):
     """Have a fraud rule look at conversions again."""
 
@@ -107,6 +114,7 @@ TASKS: Final[dict[type[Task], Route]] = {
     TellCashback: Route(queue="notifications", actor="tell_cashback"),
     TellReferral: Route(queue="notifications", actor="tell_referral"),
     SyncNetwork: Route(queue="default", actor="sync_network"),
+    AskNetwork: Route(queue="default", actor="ask_network"),
     Reclassify: Route(queue="default", actor="reclassify", is_long=True),
 }
 

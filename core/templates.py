@@ -102,6 +102,18 @@ KINDS: Final[Mapping[str, Kind]] = {
         {"order": "OD-1001", "amount": "₹50.00"}, _AMOUNT | _ORDER, channels=_ANY, topic="rewards"
     ),
     "claim_sent": Kind({"order": "OD-1001"}, _ORDER, channels=_ANY, topic="rewards"),
+    "claim_inquiry": Kind(
+        {
+            "claim": "clm_01h4",
+            "order": "OD-1001",
+            "amount": "1500.00 INR",
+            "ordered_at": "2026-08-20 18:35:28 UTC",
+            "merchant": "Tea Shop",
+            "click": "20e72zm00000e000000tqkffxn3228xn",
+            "clicked_at": "2026-08-20 18:20:00 UTC",
+        },
+        _ORDER | {"click"},
+    ),
     "claim_rejected": Kind(
         {"order": "OD-1001", "reason": "the order was canceled"},
         _ORDER,

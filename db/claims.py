@@ -22,7 +22,7 @@ from core.claims import Act, Claim, State, Step
 from core.conversions import Conversion
 from core.keyring import KeyRing
 from core.money import Money
-from db import claim_facts, members, merchants, money, notices, webhooks
+from db import claim_facts, inquiries, members, merchants, money, notices, webhooks
 from db.claim_facts import Click, Order
 from db.pg import Db
 from db.programs import Program
@@ -154,6 +154,8 @@ async def take(db: Db, ring: KeyRing, before: Claim, step: Step, act: Act) -> Cl
     if step in claims.GIVING and await _is_reported(db, before):
         raise errors.Conflict("A network has reported this purchase already.")
     after = await _store(db, before, after)
+    if after.state == "sent":
+        await inquiries.want(db, after)
     await _move(db, before, after, act.by)
     await _announce(db, ring, after)
     return after

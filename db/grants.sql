@@ -48,6 +48,7 @@ BEGIN
         GRANT INSERT, UPDATE ON kyc, withdrawal, payout_event, adjustment, claim, claim_policy
             TO stampgate_app;
         GRANT INSERT, DELETE ON claim_evidence TO stampgate_app;
+        GRANT INSERT, UPDATE ON claim_inquiry TO stampgate_app;
         GRANT INSERT ON payout_method, withdrawal_hit TO stampgate_app;
         GRANT DELETE ON kyc, payout_method, payout_event TO stampgate_app;
         GRANT INSERT, UPDATE ON network, exchange_rate, postback, conversion TO stampgate_app;

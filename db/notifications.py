@@ -22,7 +22,7 @@ from core.keyring import KeyRing
 from core.providers.reports.report import Delivery
 from db.pg import Db
 
-RecipientKind = Literal["member", "operator", "test"]
+RecipientKind = Literal["member", "operator", "test", "network"]
 State = Literal["queued", "sending", "sent", "refused", "unknown", "failed"]
 
 ERROR_LENGTH_MAX: Final = 500

@@ -334,6 +334,17 @@ CREATE TABLE public.claim_evidence (
     added_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.claim_inquiry (
+    claim_id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    way text COLLATE pg_catalog."C",
+    reference text,
+    problem text,
+    wanted_at timestamp with time zone NOT NULL,
+    asked_at timestamp with time zone,
+    CONSTRAINT claim_inquiry_way_is_known CHECK ((way = ANY (ARRAY['api'::text, 'mail'::text, 'file'::text])))
+);
+
 CREATE TABLE public.claim_policy (
     program_id text NOT NULL COLLATE pg_catalog."C",
     policy jsonb NOT NULL,
@@ -892,7 +903,7 @@ CREATE TABLE public.notification (
     reported_at timestamp with time zone,
     CONSTRAINT notification_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'whatsapp'::text]))),
     CONSTRAINT notification_delivery_is_known CHECK ((delivery = ANY (ARRAY['accepted'::text, 'sent'::text, 'delivered'::text, 'read'::text, 'undelivered'::text, 'bounced'::text, 'complained'::text]))),
-    CONSTRAINT notification_recipient_kind_is_known CHECK ((recipient_kind = ANY (ARRAY['member'::text, 'operator'::text, 'test'::text]))),
+    CONSTRAINT notification_recipient_kind_is_known CHECK ((recipient_kind = ANY (ARRAY['member'::text, 'operator'::text, 'test'::text, 'network'::text]))),
     CONSTRAINT notification_state_is_known CHECK ((state = ANY (ARRAY['queued'::text, 'sending'::text, 'sent'::text, 'refused'::text, 'unknown'::text, 'failed'::text])))
 );
 
@@ -1377,6 +1388,9 @@ ALTER TABLE ONLY public.category
 
 ALTER TABLE ONLY public.claim_evidence
     ADD CONSTRAINT claim_evidence_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.claim_inquiry
+    ADD CONSTRAINT claim_inquiry_pkey PRIMARY KEY (claim_id);
 
 ALTER TABLE ONLY public.claim
     ADD CONSTRAINT claim_of_a_click_is_one UNIQUE (program_id, click_id);
@@ -1904,6 +1918,9 @@ ALTER TABLE ONLY public.category
 
 ALTER TABLE ONLY public.claim_evidence
     ADD CONSTRAINT claim_evidence_claim_exists FOREIGN KEY (claim_id) REFERENCES public.claim(id);
+
+ALTER TABLE ONLY public.claim_inquiry
+    ADD CONSTRAINT claim_inquiry_claim_exists FOREIGN KEY (claim_id) REFERENCES public.claim(id);
 
 ALTER TABLE ONLY public.claim
     ADD CONSTRAINT claim_member_exists FOREIGN KEY (member_id) REFERENCES public.member(id);

@@ -28,6 +28,7 @@ from workers import (
     broker,
     codes,
     conversions,
+    inquiries,
     links,
     loop,
     notifications,
@@ -55,6 +56,7 @@ ACTIONS: Final[Mapping[type[tasks.Task], Action]] = {
     tasks.TellCashback: conversions.tell,
     tasks.TellReferral: referrals.tell,
     tasks.SyncNetwork: sync.sync,
+    tasks.AskNetwork: inquiries.ask,
     tasks.Reclassify: reclassify.reclassify,
 }
 

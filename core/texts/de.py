@@ -175,6 +175,20 @@ das Netzwerk des Shops die Bestellung bestätigt, und wird zurückgenommen, wenn
 {program} hat beim Netzwerk des Shops nach der Bestellung {order} gefragt. Das kann einige Wochen dauern.
 """,
     ),
+    "claim_inquiry": Texts(
+        subject="Bestellung {order} wurde nicht gemeldet",
+        text="""\
+Jemand hat über {program} zu {merchant} geklickt und bestellt, und die Bestellung wurde nicht gemeldet.
+Bitte gehen Sie dem nach.
+
+    Bestellung   {order}
+    Betrag       {amount}
+    bestellt am  {ordered_at}
+    Klick        {click}
+    geklickt am  {clicked_at}
+    unser Fall   {claim}
+""",
+    ),
     "claim_rejected": Texts(
         subject="Ihre Reklamation zur Bestellung {order} ist nicht anerkannt",
         text="""\

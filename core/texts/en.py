@@ -175,6 +175,20 @@ shop's network confirms the order, and is taken back if the network declines it.
 {program} has asked the shop's network about order {order}. That can take some weeks.
 """,
     ),
+    "claim_inquiry": Texts(
+        subject="Order {order} was not reported",
+        text="""\
+A customer of {program} clicked on the way to {merchant} and ordered, and the order was not reported.
+Please look into it.
+
+    order       {order}
+    amount      {amount}
+    ordered at  {ordered_at}
+    click       {click}
+    clicked at  {clicked_at}
+    our claim   {claim}
+""",
+    ),
     "claim_rejected": Texts(
         subject="Your claim for order {order} was not accepted",
         text="""\

@@ -175,6 +175,20 @@ la red de la tienda confirme el pedido, y se retirará si lo rechaza.
 {program} ha preguntado a la red de la tienda por el pedido {order}. Puede tardar unas semanas.
 """,
     ),
+    "claim_inquiry": Texts(
+        subject="El pedido {order} no se ha comunicado",
+        text="""\
+Una persona hizo clic en {program} hacia {merchant} y compró, pero el pedido no se ha comunicado.
+Por favor, compruébenlo.
+
+    pedido          {order}
+    importe         {amount}
+    fecha           {ordered_at}
+    clic            {click}
+    fecha del clic  {clicked_at}
+    nuestro caso    {claim}
+""",
+    ),
     "claim_rejected": Texts(
         subject="Su reclamación del pedido {order} no se ha aceptado",
         text="""\

@@ -175,6 +175,20 @@ réseau de la boutique confirme la commande, et repris s'il la refuse.
 {program} a interrogé le réseau de la boutique sur la commande {order}. Cela peut prendre quelques semaines.
 """,
     ),
+    "claim_inquiry": Texts(
+        subject="La commande {order} n’a pas été signalée",
+        text="""\
+Une personne a cliqué sur {program} vers {merchant} et a commandé, mais la commande n’a pas été signalée.
+Merci de vérifier.
+
+    commande      {order}
+    montant       {amount}
+    date          {ordered_at}
+    clic          {click}
+    date du clic  {clicked_at}
+    notre dossier {claim}
+""",
+    ),
     "claim_rejected": Texts(
         subject="Votre réclamation pour la commande {order} n'est pas acceptée",
         text="""\

@@ -175,6 +175,20 @@ EMAIL: Final[Mapping[str, Texts]] = {
 {program} ने दुकान के नेटवर्क से ऑर्डर {order} के बारे में पूछा है। इसमें कुछ हफ़्ते लग सकते हैं।
 """,
     ),
+    "claim_inquiry": Texts(
+        subject="ऑर्डर {order} की सूचना नहीं मिली",
+        text="""\
+{program} के एक ग्राहक ने {merchant} के लिंक पर क्लिक करके ऑर्डर दिया, पर उसकी सूचना नहीं मिली।
+कृपया जाँच करें।
+
+    ऑर्डर        {order}
+    राशि         {amount}
+    ऑर्डर का समय  {ordered_at}
+    क्लिक         {click}
+    क्लिक का समय  {clicked_at}
+    हमारा दावा    {claim}
+""",
+    ),
     "claim_rejected": Texts(
         subject="ऑर्डर {order} पर आपका दावा मंज़ूर नहीं हुआ",
         text="""\

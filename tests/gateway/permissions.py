@@ -273,6 +273,7 @@ get_claim | me conversions:read | member staff owner app
 add_claim_evidence | me members:write | member staff owner app
 list_claims_to_decide | conversions:read | staff owner app
 get_claim_summary | conversions:read | staff owner app
+get_claim_inquiry | conversions:read | staff owner app
 export_claims | conversions:read | staff owner app
 get_claim_policy | conversions:read | staff owner app
 put_claim_policy | withdrawals:write | owner app

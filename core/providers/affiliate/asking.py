@@ -41,7 +41,8 @@ REFUSALS: Final = frozenset({401, 403})
 # RFC 6749 §5.2: a token endpoint has 400 also for a client that is not known.
 TOKEN_REFUSALS: Final = REFUSALS | {400}
 _TEMPORARY: Final = frozenset({408, 425, *range(500, 600)})
-_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+#: Of a body that is a form.
+FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 Renew = Callable[[Send, dict[str, Any] | None], Awaitable[dict[str, Any]]]
 
@@ -133,7 +134,7 @@ async def token(
     send: Send, url: str, form: Mapping[str, str], headers: Mapping[str, str], purpose: str
 ) -> dict[str, Any]:
     """The answer of a token endpoint (RFC 6749 §5.1); PullFailed."""
-    request = post(url, urlencode(form).encode(), {**_FORM, **headers}, purpose)
+    request = post(url, urlencode(form).encode(), {**FORM, **headers}, purpose)
     answer = table(await ask(send, request, TOKEN_REFUSALS))
     text = answer.get("access_token")
     if not isinstance(text, str) or not text or not text.isascii() or not text.isprintable():

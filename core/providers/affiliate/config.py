@@ -38,11 +38,15 @@ Url = Annotated[
 Id = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$(?!\n)")]
 Parameter = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$(?!\n)")]
 Theirs = Annotated[str, Meta(min_length=1, max_length=100)]
+Mail = Annotated[
+    str, Meta(max_length=254, pattern=r"^[!-?A-~]{1,64}@([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+$(?!\n)")
+]
 Secret = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[!-~]+$(?!\n)")]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`calls_per_minute` goes before the network's own limit of calls to its API.
+    """`calls_per_minute` goes before the network's own limit of calls to its API. `contact_email`
+    is asked about purchases that were not reported, where the API cannot be.
 
     `campaign` is the network's id of what is linked to when a link names none. `field_map` says
     where in postbacks our fields stand, `row_map` where in the API's rows; `status_map` what words
@@ -52,6 +56,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     calls_per_minute: Annotated[int, Meta(ge=2, le=60_000)] | None = None
+    contact_email: Mail | None = None
     campaign: Annotated[str, Meta(max_length=500)] = ""
     field_map: dict[Field, Theirs] = {}
     row_map: dict[Field, Theirs] = {}

@@ -1,15 +1,27 @@
-"""Impact's partner API: basic authentication, actions by when they were last updated."""
+"""Impact's partner API: basic authentication, actions by when they were last updated, inquiries
+about those that are missing.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Final, Literal
+from urllib.parse import urlencode
 
 from core.http import Send
-from core.providers.affiliate import asking, links, postbacks, pulling, shape, times
+from core.providers.affiliate import amounts, asking, links, postbacks, pulling, shape, times
 from core.providers.affiliate import config as base
 from core.providers.affiliate.config import Id, Secret, Url
-from core.providers.affiliate.protocol import DAY_MS, Page, Terms, Window
+from core.providers.affiliate.protocol import (
+    DAY_MS,
+    BadAnswer,
+    Inquiry,
+    Page,
+    Terms,
+    Unaddressed,
+    Window,
+)
 from core.providers.affiliate.pulling import Answer, Step
 from core.providers.affiliate.report import Postback, Problem, Report
 from core.providers.affiliate.shape import Shape
@@ -24,6 +36,10 @@ TERMS: Final = Terms(
     calls_per_minute=16,
     rows=1000,
 )
+#: https://brand.sjv.io/c/{partner}/{ad}/{campaign}
+_TRACKING: Final = re.compile(r"https?://[^/?#]+/c/\d+/\d+/(\d{1,12})(?:[?#].*)?")
+_FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
+
 #: The same names in its rows and in what notifications are set up with: a query, or a JSON body.
 SHAPE: Final = Shape(
     names={
@@ -99,6 +115,41 @@ class Impact:
 
         return pulling.walk(TERMS, window, cursor, fetch, self._report)
 
+    async def inquire(self, send: Send, inquiry: Inquiry) -> str:
+        """An inquiry about an untracked action, under the claim's id."""
+        given = asking.given(self._credentials)
+        path = f"/Mediapartners/{given.account_sid}/ActionInquiries"
+        url = base.at(self._config.api_url, path)
+        headers = {"Authorization": asking.basic(given.account_sid, given.auth_token)}
+        form = self._asked(inquiry)
+        query = [("MediaPartnerInquiryId", inquiry.claim_id)]
+        answer = asking.table(await asking.ask(send, asking.get(url, query, headers, SLUG)))
+        for one in map(asking.inner, asking.rows(answer.get("ActionInquiries") or [])):
+            if one.get("MediaPartnerInquiryId") == inquiry.claim_id:
+                return _reference(one.get("Id"))
+        request = asking.post(url, urlencode(form).encode(), {**headers, **asking.FORM}, SLUG)
+        answer = asking.table(await asking.ask(send, request))
+        return _reference(str(answer.get("Uri", "")).rpartition("/")[2])
+
+    def _asked(self, inquiry: Inquiry) -> dict[str, str]:
+        """What it asks; Unaddressed when the tracking link does not name the campaign."""
+        found = _TRACKING.fullmatch(inquiry.campaign or self._config.campaign)
+        if found is None:
+            raise Unaddressed("the tracking link does not end in /c/{partner}/{ad}/{campaign}")
+        notes = [f"{self._config.sub_id} {inquiry.click_id}"] if inquiry.click_id else []
+        if inquiry.clicked_at_ms is not None:
+            notes.append(f"clicked at {times.written(inquiry.clicked_at_ms, _FORM)}")
+        notes.append(f"the amount is in {inquiry.currency}")
+        return {
+            "CampaignId": found[1],
+            "OrderId": inquiry.order_id,
+            "TransactionDate": times.written(inquiry.ordered_at_ms, _FORM),
+            "TransactionAmount": amounts.text(inquiry.amount_minor, inquiry.currency),
+            "InquiryType": "UNTRACKED",
+            "MediaPartnerInquiryId": inquiry.claim_id,
+            "InquiryNotes": "; ".join(notes),
+        }
+
     def _report(self, row: dict[str, str]) -> Report:
         return shape.read(row, self._shape, self._config, self._config.row_map)
 
@@ -111,3 +162,11 @@ def _query(step: Step) -> list[tuple[str, str]]:
         ("PageSize", str(TERMS.rows)),
         ("Page", step.token or "1"),
     ]
+
+
+def _reference(value: object) -> str:
+    """The id of an inquiry, or BadAnswer."""
+    text = str(value or "")
+    if not (text.isdigit() and len(text) <= 20):
+        raise BadAnswer("the network does not say which inquiry it made")
+    return text

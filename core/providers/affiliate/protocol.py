@@ -93,6 +93,32 @@ class CanPull(Protocol):
         ...
 
 
+class Inquiry(NamedTuple):
+    """A purchase that a member made and the network has not reported. `campaign` is the network's
+    own id of what was linked to, empty for the account's default.
+    """
+
+    claim_id: str
+    click_id: str
+    clicked_at_ms: int | None
+    campaign: str
+    order_id: str
+    amount_minor: int
+    currency: str
+    ordered_at_ms: int
+
+
+@runtime_checkable
+class CanInquire(Protocol):
+    """A network that can be asked by its API to look into a purchase."""
+
+    async def inquire(self, send: Send, inquiry: Inquiry) -> str:
+        """Have it look into the purchase; its own id of the inquiry. Whatever is asked again under
+        one claim's id is asked once. PullFailed.
+        """
+        ...
+
+
 class PullFailed(Exception):
     """A call failed. The message is for people, and has nothing of what was sent or answered."""
 
@@ -123,6 +149,10 @@ class BadAnswer(PullFailed):
 
 class AnswerTooLarge(BadAnswer):
     """More than may be read at once; a shorter window has less."""
+
+
+class Unaddressed(PullFailed):
+    """What is asked about lacks something that the API needs."""
 
 
 class BadCursor(PullFailed):

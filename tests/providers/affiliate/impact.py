@@ -1,4 +1,6 @@
-"""A local Impact: basic authentication, XML without `Accept`, actions by their last update."""
+"""A local Impact: basic authentication, XML without `Accept`, actions by their last update, and
+inquiries about actions, by whose own ids they are found again.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,56 @@ from aiohttp import web
 
 from core.providers.affiliate.report import Postback, Report
 from tests.providers.affiliate.server import DAY_MS, Network, Sample, Transaction, minor
-from tests.providers.server import _basic
+from tests.providers.server import Refusal, _basic
 
 SID = "IRA4K3"
+INQUIRIES = f"/Mediapartners/{SID}/ActionInquiries"
+NEEDED = {"CampaignId", "OrderId", "TransactionDate", "TransactionAmount", "InquiryType"}
+FIRST = 15_652_378
 
 
 class Impact(Network):
     slug = "impact"
     api_path = f"/Mediapartners/{SID}/Actions"
     window_ms = 45 * DAY_MS
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.inquiries: list[dict[str, str]] = []
+        #: Whether the next answer to a new inquiry is lost on its way.
+        self.is_forgetful = False
+        self.made_body = b""
+
+    def routes(self) -> list[web.RouteDef]:
+        inquiries = [web.get(INQUIRIES, self.listed), web.post(INQUIRIES, self.made)]
+        return [*super().routes(), *inquiries]
+
+    async def listed(self, request: web.Request) -> web.Response:
+        self.check(is_good=_basic(request.headers.get("Authorization", "")) == (SID, self.key))
+        wanted = request.query["MediaPartnerInquiryId"]
+        found = [
+            {"Id": str(FIRST + place), "ResolutionStatus": "UNRESOLVED", **one}
+            for place, one in enumerate(self.inquiries)
+            if one.get("MediaPartnerInquiryId") == wanted
+        ]
+        return web.json_response({"ActionInquiries": found})
+
+    async def made(self, request: web.Request) -> web.Response:
+        self.check(is_good=_basic(request.headers.get("Authorization", "")) == (SID, self.key))
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        is_form = request.content_type == "application/x-www-form-urlencoded"
+        if not (is_form and set(form) >= NEEDED and form["CampaignId"].isdigit()):
+            raise Refusal("bad request", 400)
+        if form["InquiryType"] not in {"UNTRACKED", "INCORRECT", "DECLINED"}:
+            raise Refusal("bad request", 400)
+        self.inquiries.append(form)
+        if self.is_forgetful:
+            self.is_forgetful = False
+            return web.Response(status=504)
+        uri = f"{INQUIRIES}/{FIRST + len(self.inquiries) - 1}"
+        if self.made_body:
+            return web.Response(body=self.made_body, content_type="application/json")
+        return web.json_response({"Status": "OK", "Uri": uri})
 
     def config(self) -> dict[str, Any]:
         return {"api_url": self.url, "campaign": "https://brand.sjv.io/c/1/2/3"}
