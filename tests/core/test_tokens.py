@@ -133,6 +133,15 @@ def test_a_token_expires_also_when_it_is_remembered() -> None:
         verifier.verify(token, last_s + 1)
 
 
+def test_a_token_longer_than_any_of_ours_is_not_even_looked_at() -> None:
+    room = tokens.TOKEN_BYTES_MAX - len(signed(CLAIMS | {"note": ""}))
+    long = signed(CLAIMS | {"note": "x" * (room * 3 // 4 - 3)})
+    assert len(long) <= tokens.TOKEN_BYTES_MAX
+    assert tokens.verify(RING, long, NOW_S).subject == "till 4"
+    with pytest.raises(TokenInvalid):
+        tokens.verify(RING, signed(CLAIMS | {"note": "x" * room}), NOW_S)
+
+
 def test_only_so_many_tokens_are_remembered() -> None:
     verifier = tokens.Verifier(RING, tokens_max=2)
     several = [issued(ttl_s=ttl_s) for ttl_s in (60, 61, 62)]
