@@ -124,9 +124,11 @@ async def change_password(call: Call) -> web.Response:
     """Change one's own password; all other sessions end."""
     app, caller = call.app, call.principal
     change = await read_as(call, _change)
-    passwords.check(change.new_password)
+    program_id = signin.own_program(call)
     async with app.connection() as db:
+        own = await notices.contacts_of(call, db, caller.subject, program_id)
         known = await credentials.of_subject(db, caller.subject)
+    passwords.check(change.new_password, *(one.address for one in own))
     if known is None:
         raise errors.SignInRefused("There is no password yet; set one with a code.")
     account, refused = caller.subject.encode(), errors.SignInRefused
@@ -143,7 +145,6 @@ async def change_password(call: Call) -> web.Response:
         # First: a sign-in that is being completed has its session before this goes on.
         await mfa.give_up(db, caller.subject)
         ended = await sessions.revoke_all(db, caller.subject, app.lifetimes, but=caller.session_id)
-        program_id = signin.own_program(call)
         await notices.send(call, db, caller.subject, program_id, "password_changed")
         await auditing.record(call, db, "password.change", caller.subject)
     await signin.end(app, ended)

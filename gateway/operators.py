@@ -131,6 +131,8 @@ async def accept(call: Call) -> web.Response:
     password_hash = await call.app.hashing.hashed(given.password)
     async with call.app.transaction() as db:
         operator_id, program_id = await operators.accept(db, _hash(given.code))
+        operator = await operators.get(db, call.app.ring, program_id, operator_id)
+        passwords.check(given.password, operator.email, operator.name)
         await credentials.put(db, operator_id, program_id, password_hash)
         # Whoever is invited anew and has an authenticator app does not get past it.
         answer = await signin.admit(

@@ -258,6 +258,7 @@ async def test_a_password_changes_only_for_who_knows_it_and_to_a_good_one(
         ("wrong", "another fine day", "sign_in_refused"),
         (people.PASSWORD, "password123", "password_too_weak"),
         (people.PASSWORD, "short", "password_too_weak"),
+        (people.PASSWORD, "Asha@Example.com", "password_too_weak"),
     ):
         body = {"current_password": current, "new_password": new}
         assert (await caller.post("/v1/auth/password/change", body)).code == code
