@@ -11,11 +11,12 @@ from redis.asyncio import Redis
 
 from core import sessions
 from core.settings import Settings
-from db import keys
+from db import keys, outbox
 from gateway import revocations
 from gateway.app import App
-from tests.gateway import people
+from tests.gateway import people, postbox
 from tests.gateway.conftest import Client, Db, running
+from workers import jobs
 
 ACCESS_S = 900
 
@@ -45,10 +46,10 @@ async def second(settings: Settings, app: App) -> AsyncIterator[tuple[App, str]]
         yield running_one
 
 
-async def until_refused(caller: Client) -> None:
+async def until_refused(caller: Client, path: str = "/v1/me") -> None:
     """Wait until the caller is refused."""
     async with asyncio.timeout(20):
-        while (answer := await caller.get("/v1/me")).status == 200:  # noqa: ASYNC110 - it has no event
+        while (answer := await caller.get(path)).status == 200:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.02)
     assert (answer.status, answer.code) == (401, "token_revoked")
 
@@ -244,6 +245,21 @@ async def test_a_new_process_knows_what_ended_before_it_began(
     async with running(settings) as (_, url):
         late = people.holding(Client(client.session, url, {}), grant)
         assert (await late.get("/v1/me")).code == "token_revoked"
+
+
+async def test_an_erased_member_is_refused_before_the_tokens_expire(
+    client: Client, app: App, second: tuple[App, str], grant: dict[str, Any], member_id: str
+) -> None:
+    """There is no session any more whose end could be told: the member's own id is void."""
+    here, there = people.holding(client, grant), people.holding(client, grant)
+    there.url = second[1]
+    assert [(await one.get("/v1/sessions")).status for one in (here, there)] == [200, 200]
+    assert (await client.post(f"/v1/members/{member_id}/erase", None)).status == 202
+    async with app.pool.acquire() as db:
+        [ticket] = await outbox.claim(db, app.now_ms() + 1_000, ["erase_member"], 10)
+    await jobs.perform(postbox.tools(app), ticket.id, ticket.attempt)
+    for one in (here, there):
+        await until_refused(one, "/v1/sessions")
 
 
 async def test_a_process_that_cannot_tell_lets_no_session_in(
