@@ -77,6 +77,16 @@ WRONG_SHAPE = {
 }
 
 
+@pytest.mark.parametrize("end", [b"", b"]" * 100_000], ids=["cut off", "whole"])
+def test_a_body_of_any_type_is_not_nested_deeply_either(end: bytes) -> None:
+    """Where nothing says that no array may stand here, the reader goes down until it ends."""
+    body = b"[" * 100_000 + end
+    with pytest.raises(InvalidJson, match="nested too deeply"):
+        problem.decode(anything, body)
+    with pytest.raises(InvalidJson, match="nested too deeply"):
+        problem.decode(msgspec.json.Decoder(dict[str, Any]), b'{"x":' + body + b"}")
+
+
 @pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
 def test_what_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidJson):
