@@ -33,6 +33,7 @@ Reason = Literal[
     "no_cashback",
     "click_suspect",
     "order_too_soon",
+    "other_order",
     "later_click",
     "same_device",
     "currency_unknown",
@@ -72,9 +73,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What our own records say. Times are seconds; what is not known is null.
 
     `refusal` is what the offer says of a purchase at that time, `least_s` and `most_s` what the
-    network does. `later_click` is the member's own on another offer of the merchant, between click
-    and order. The order's value and the cashback are minor units of the program's currency;
-    `needs_two` is for cashback that two operators have to approve.
+    network does. `has_other_order`: the click was reported, with another order or with one that
+    cannot be told from this. `later_click` is the member's own on another offer of the merchant,
+    between click and order. The order's value and the cashback are minor units of the program's
+    currency; `needs_two` is for cashback that two operators have to approve.
     """
 
     clicked_at: dt.datetime | None = None
@@ -87,6 +89,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     most_s: int = 0
     is_click_reported: bool = False
     is_order_reported: bool = False
+    has_other_order: bool = False
     later_click: str | None = None
     is_device_shared: bool = False
     order_value_minor: int | None = None
@@ -174,6 +177,8 @@ def _doubts(facts: Facts, policy: Policy) -> Iterator[Reason]:
         yield "click_suspect"
     if facts.refusal == "too_soon" or not _above(facts.order_after_s, facts.least_s - 1):
         yield "order_too_soon"
+    if facts.has_other_order:
+        yield "other_order"
     if facts.later_click is not None:
         yield "later_click"
     if facts.is_device_shared:

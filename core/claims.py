@@ -5,27 +5,35 @@
      │  └→ sent ┴→ settled | declined      the network was asked
      └→ rejected
 
-A conversion of the claim's click or order settles it, whatever was decided before, unless it was
-rejected; one that the network itself rejects declines it. No step leads backward.
+A conversion of the claim's order settles it, whatever was decided before, unless it was rejected;
+one that the network itself rejects declines it. Of one click there may be several orders: a
+conversion that may be of another one leaves the claim to a person. No step leads backward.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
-from typing import Annotated, Final, Literal
+from collections.abc import Container, Iterable
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from core import errors, wallet
+from core import errors, money, wallet
 from core.claim_rules import TOLD, Facts, Verdict
 from core.conversions import FINAL, Conversion
+from core.money import Money
 from core.texts import builtin
 from core.wallet import Account
 
 State = Literal["opened", "sent", "accepted", "rejected", "settled", "declined"]
 Step = Literal["accept", "send_to_network", "reject", "settle", "decline"]
+Match = Literal["same", "other", "unclear"]
+
+#: By so much, in 1/100 of a percent, a sale may differ from what the member has paid, as by taxes
+#: or shipping; and the network's time from the member's, because some know the day only.
+TOLERANCE_BP: Final = 200
+NEAR: Final = dt.timedelta(days=1)
 
 #: Who decides by the policy alone.
 AUTOMATIC: Final = "automatic"
@@ -102,12 +110,22 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     credited_to: Literal["pending", "available"] = "pending"
 
 
-def check(step: Step, act: Act) -> None:
+class Purchase(NamedTuple):
+    """What a member has bought, by the number that the shop gave it."""
+
+    order_id: str
+    paid: Money
+    ordered_at: dt.datetime
+
+
+def check(step: Step, act: Act, *, is_named: bool = False) -> None:
     """InvalidRequest for a step without the reason that it needs, or with an amount that it does
-    not have."""
+    not have; or for one that names a conversion, unless that settles the claim."""
+    if is_named and step != "settle":
+        raise _invalid("A conversion settles a claim.", "/conversion")
     if step in EXPLAINED and act.reason is None:
         raise _invalid("Say why; the member is told.", "/reason")
-    if step not in GIVING and act.amount_minor is not None:
+    if (step not in GIVING or is_named) and act.amount_minor is not None:
         raise _invalid("Nothing is given with this step.", "/amount_minor")
 
 
@@ -167,30 +185,64 @@ def credit_minor(claim: Claim, act: Act) -> int:
     raise _invalid("How much it is cannot be told from our records: say it.", "/amount_minor")
 
 
-def answered(claim: Claim, found: Iterable[Conversion], at: dt.datetime) -> Claim:
-    """The claim after what networks report: settled by the first conversion that is booked, or
-    declined by one that the network rejects. Its credit ends with either."""
+def answered(
+    claim: Claim,
+    found: Iterable[Conversion],
+    at: dt.datetime,
+    taken: Container[str | None] = frozenset(),
+) -> Claim:
+    """The claim after what networks report of its order: settled by the first conversion that is
+    booked, or declined by one that the network rejects. Its credit ends with either. `taken` are
+    the conversions that have answered claims."""
     if claim.conversion_id is not None or claim.state in ("rejected", "declined"):
         return claim
     for one in found:
-        if not is_about(claim, one):
-            continue
-        if one.state in FINAL and _is_other_order(claim, one):
-            continue
-        if one.state in FINAL or (one.booked_currency is not None and one.parked is None):
-            state: State = "declined" if one.state in FINAL else "settled"
-            credit = claim.credit_minor if claim.state in GIVEN else None
-            # What an operator wrote of an earlier step is not why the network declines.
-            reason = None if state == "declined" else claim.reason
-            return msgspec.structs.replace(
-                claim,
-                state=state,
-                credit_minor=credit,
-                reason=reason,
-                conversion_id=one.id,
-                updated_at=at,
-            )
+        is_said = one.state in FINAL or _is_booked(one)
+        if is_said and is_answer(claim, one, is_taken=one.id in taken):
+            return _ended(claim, one, at)
     return claim
+
+
+def answered_by(claim: Claim, found: Conversion, act: Act) -> Claim:
+    """The claim after a person has said that a conversion of its member is its order; ClaimNotOpen,
+    Conflict for a conversion that is not booked."""
+    if claim.conversion_id is not None or claim.state in ("rejected", "declined"):
+        raise errors.ClaimNotOpen(f"The claim is {claim.state}.")
+    if found.state in FINAL or not _is_booked(found):
+        raise errors.Conflict("The conversion is not booked: it gives the member nothing.")
+    after = _ended(claim, found, act.at)
+    return msgspec.structs.replace(after, reason=act.reason or claim.reason)
+
+
+def is_answer(claim: Claim, found: Conversion, *, is_taken: bool = False) -> bool:
+    """Whether a conversion is the claim's order; `is_taken`: it has answered another claim."""
+    is_click = claim.click_id is not None and found.click_id == claim.click_id
+    if found.member_id != claim.member_id or not (
+        is_click or (found.order_id is not None and found.merchant_id == claim.merchant_id)
+    ):
+        return False
+    return compared(purchase(claim), found, is_taken=is_taken) == "same"
+
+
+def purchase(claim: Claim) -> Purchase:
+    """What was bought, as the claim says."""
+    paid = Money(claim.order_minor, claim.order_currency)
+    return Purchase(claim.order_id, paid, claim.ordered_at)
+
+
+def compared(made: Purchase, found: Conversion, *, is_taken: bool = False) -> Match:
+    """Whether a conversion of one click is a purchase: by the order's number, if the network gives
+    one, else by amount and time together, which leave a doubt where they do not agree, or where
+    they have answered another claim before."""
+    if found.order_id is not None:
+        return "same" if order_key(found.order_id) == order_key(made.order_id) else "other"
+    if is_taken or found.sale_minor is None or found.event_at is None:
+        return "unclear"
+    apart_minor = abs(found.sale_minor - made.paid.amount_minor)
+    is_amount = apart_minor * money.BASIS_POINTS <= made.paid.amount_minor * TOLERANCE_BP
+    is_time = abs(found.event_at - made.ordered_at) <= NEAR
+    is_same = is_amount and is_time and found.sale_currency == made.paid.currency
+    return "same" if is_same else "unclear"
 
 
 def explanation(claim: Claim) -> str:
@@ -221,22 +273,21 @@ def order_key(order_id: str) -> str:
     return order_id.strip().lstrip("#").lower()
 
 
-def is_about(claim: Claim, found: Conversion) -> bool:
-    """Whether a conversion is of the claim's click or order."""
-    if found.member_id != claim.member_id:
-        return False
-    if claim.click_id is not None and found.click_id == claim.click_id:
-        return True
-    return (
-        found.order_id is not None
-        and order_key(found.order_id) == order_key(claim.order_id)
-        and found.merchant_id == claim.merchant_id
+def _is_booked(found: Conversion) -> bool:
+    return found.booked_currency is not None and found.parked is None
+
+
+def _ended(claim: Claim, found: Conversion, at: dt.datetime) -> Claim:
+    state: State = "declined" if found.state in FINAL else "settled"
+    return msgspec.structs.replace(
+        claim,
+        state=state,
+        credit_minor=claim.credit_minor if claim.state in GIVEN else None,
+        # What an operator wrote of an earlier step is not why the network declines.
+        reason=None if state == "declined" else claim.reason,
+        conversion_id=found.id,
+        updated_at=at,
     )
-
-
-def _is_other_order(claim: Claim, found: Conversion) -> bool:
-    """Of one click there may be several orders: that one was rejected says nothing of another."""
-    return found.order_id is not None and order_key(found.order_id) != order_key(claim.order_id)
 
 
 def _invalid(detail: str, pointer: str) -> errors.InvalidRequest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -21,6 +21,7 @@ from core import (
     withdrawals,
 )
 from core.claim_rules import Facts, Policy
+from core.conversions import Conversion
 from core.errors import ForgedClickId
 from core.money import Money
 from core.networks import Rules
@@ -45,7 +46,8 @@ SELECT c.click_id, c.clicked_at, c.class, c.link_id, c.day, c.address_hash, c.us
   FROM click c JOIN offer o ON o.link_id = c.link_id AND o.program_id = c.program_id
  WHERE c.program_id = $1 AND c.member_id = $2 AND o.merchant_id = $3
    AND c.clicked_at BETWEEN $4 AND $5 AND c.day BETWEEN $6 AND $7
-   AND NOT EXISTS (SELECT FROM claim WHERE claim.program_id = $1 AND claim.click_id = c.click_id)
+   AND NOT EXISTS (SELECT FROM claim WHERE claim.program_id = $1 AND claim.click_id = c.click_id
+                                       AND claim.conversion_id IS NULL)
  ORDER BY EXISTS (SELECT FROM conversion v WHERE v.program_id = $1 AND v.click_id = c.click_id),
           c.class <> 0, c.clicked_at DESC
  LIMIT 1
@@ -78,12 +80,32 @@ SELECT EXISTS (
        AND c.clicked_at > $4 AND c.clicked_at <= $5 AND c.day = $6 AND c.click_id > $7
        AND c.address_hash = $8 AND c.user_agent IS NOT DISTINCT FROM $9)
 """
+# Of a click, or of an order of the merchant, whosever that is.
 REPORTED: Final = """
-SELECT EXISTS (SELECT FROM conversion WHERE program_id = $1 AND click_id = $2) AS is_click,
-       EXISTS (SELECT FROM conversion
-                WHERE program_id = $1 AND order_id IS NOT NULL
-                  AND lower(ltrim(order_id, '#') COLLATE "C") = $3
-                  AND (merchant_id = $4 OR merchant_id IS NULL OR $4::text IS NULL)) AS is_order
+SELECT id, program_id, network_id, txn_id, event, version, state, parked, order_id, sale_minor,
+       sale_currency, event_at, click_id, merchant_id, member_id, booked_currency, first_seen_at,
+       updated_at,
+       EXISTS (SELECT FROM claim
+                WHERE claim.program_id = v.program_id AND claim.member_id = v.member_id
+                  AND claim.conversion_id = v.id) AS is_taken
+  FROM conversion v
+ WHERE program_id = $1
+   AND (click_id = $2 OR (lower(ltrim(order_id, '#') COLLATE "C") = $3
+                          AND (merchant_id = $4 OR merchant_id IS NULL OR $4::text IS NULL)))
+ ORDER BY id
+"""
+# An order whose report has answered a claim is done with. What ended with the report of another
+# one, or of one that could not be told apart, can be claimed anew.
+IS_ANSWERED: Final = """
+SELECT EXISTS (
+    SELECT FROM claim c JOIN conversion v ON v.program_id = c.program_id AND v.id = c.conversion_id
+     WHERE c.program_id = $1 AND lower(ltrim(c.order_id, '#')) = $2
+       AND c.merchant_id IS NOT DISTINCT FROM $3
+       AND lower(ltrim(v.order_id, '#') COLLATE "C") = $2)
+"""
+TAKEN: Final = """
+SELECT conversion_id FROM claim
+ WHERE program_id = $1 AND member_id = ANY($2::text[]) AND conversion_id = ANY($3::text[])
 """
 # What a conversion gave the member, or a claim before its conversion.
 USED: Final = """
@@ -111,6 +133,14 @@ class Click(NamedTuple):
     offer_id: str | None
     merchant_id: str | None
     network_id: str | None
+
+
+class Reported(NamedTuple):
+    """A conversion of a click or an order, as far as that is told by it; `is_taken`: it has
+    answered a claim."""
+
+    found: Conversion
+    is_taken: bool
 
 
 class Order(NamedTuple):
@@ -175,6 +205,29 @@ async def click_of_merchant(
     return None if row is None else Click(*row)
 
 
+async def reported(
+    db: Db, program_id: str, click_id: str | None, order_id: str, merchant_id: str | None
+) -> list[Reported]:
+    """The conversions of a click, and of an order of a merchant, the oldest first."""
+    key = claims.order_key(order_id)
+    rows = await db.fetch(REPORTED, program_id, click_id, key, merchant_id)
+    values = map(dict, rows)
+    return [Reported(is_taken=one.pop("is_taken"), found=Conversion(**one)) for one in values]
+
+
+async def is_answered(db: Db, program_id: str, order_id: str, merchant_id: str | None) -> bool:
+    """Whether a claim of an order has been answered by the report of that order."""
+    key = claims.order_key(order_id)
+    return bool(await db.fetchval(IS_ANSWERED, program_id, key, merchant_id))
+
+
+async def taken(db: Db, program_id: str, found: Sequence[Conversion]) -> set[str]:
+    """Those of these conversions, by their ids, that have answered claims."""
+    member_ids = sorted({one.member_id for one in found if one.member_id is not None})
+    names = [one.id for one in found]
+    return {row[0] for row in await db.fetch(TAKEN, program_id, member_ids, names)}
+
+
 async def gather(
     db: Db, program: Program, found: Click | None, order: Order, now: dt.datetime
 ) -> Facts:
@@ -190,9 +243,15 @@ async def gather(
     given = claim_rules.cashback_minor(offer, value, program.currency, used)
     clicked_at, ordered_at = _times(found, order)
     refusal = "" if offer is None else offers.refusal(offer, _ms(clicked_at), _ms(ordered_at))
+    known = await reported(db, program.id, found.click_id, order.order_id, found.merchant_id)
+    made = claims.Purchase(order.order_id, order.money, order.ordered_at)
+    matches = {
+        claims.compared(made, one, is_taken=is_taken)
+        for one, is_taken in known
+        if one.click_id == found.click_id
+    }
     key = claims.order_key(order.order_id)
-    reported = await db.fetchrow(REPORTED, program.id, found.click_id, key, found.merchant_id)
-    assert reported is not None
+    is_order = any(claims.order_key(one.order_id or "") == key for one, _ in known)
     return Facts(
         clicked_at=found.clicked_at,
         hit_class=classes.NAMES[found.hit_class],
@@ -202,8 +261,9 @@ async def gather(
         refusal=refusal,
         least_s=rules.click_min_s,
         most_s=rules.window_days * 86_400,
-        is_click_reported=reported["is_click"],
-        is_order_reported=reported["is_order"],
+        is_click_reported="same" in matches,
+        is_order_reported=is_order,
+        has_other_order=not matches <= {"same"},
         later_click=await _later_click(db, program.id, found, order),
         is_device_shared=await _is_device_shared(db, program.id, found, order),
         order_value_minor=None if value is None else value.amount_minor,

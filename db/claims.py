@@ -58,6 +58,10 @@ SELECT {_columns}
    AND ($4::text IS NULL OR member_id = $4) AND ($5::text IS NULL OR state = $5)
    AND ($6::text IS NULL OR proposal = $6) AND ($7::text IS NULL OR merchant_id = $7)
    AND ($8::text IS NULL OR click_id = $8)
+   AND ($9::boolean IS NULL OR $9 = (
+            conversion_id IS NULL AND EXISTS (
+                SELECT FROM conversion v
+                 WHERE v.program_id = claim.program_id AND v.click_id = claim.click_id)))
  ORDER BY id DESC LIMIT $3
 """  # noqa: S608 - the names are a class's
 UNANSWERED: Final = f"""
@@ -84,12 +88,6 @@ SELECT id FROM member WHERE program_id = $1 AND id = ANY($2::text[]) ORDER BY id
 RECENT: Final = """
 SELECT count(*) FROM claim WHERE program_id = $1 AND member_id = $2 AND opened_at > $3
 """
-IS_REPORTED: Final = """
-SELECT EXISTS (
-    SELECT FROM conversion
-     WHERE program_id = $1 AND member_id = $2 AND state NOT IN ('rejected', 'reversed')
-       AND (click_id = $3 OR (lower(ltrim(order_id, '#') COLLATE "C") = $4 AND merchant_id = $5)))
-"""
 
 #: What a member is told of a state.
 TEMPLATES: Final[Mapping[State, str]] = {
@@ -111,13 +109,15 @@ class New(NamedTuple):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which claims are asked for; None asks for all."""
+    """Which claims are asked for; None asks for all. `is_reported`: without an answer, though the
+    click was reported."""
 
     member_id: str | None = None
     state: State | None = None
     proposal: Verdict | None = None
     merchant_id: str | None = None
     click_id: str | None = None
+    is_reported: bool | None = None
 
 
 async def file(
@@ -138,7 +138,10 @@ async def file(
     claim_rules.check_count(policy, await db.fetchval(RECENT, program.id, member_id, since))
     found = await _click(db, ring, program.id, policy, new)
     facts = await claim_facts.gather(db, program, found, new.order, act.at)
-    claim = await _add(db, _claim(program, new, found, facts, policy, act))
+    filed = _claim(program, new, found, facts, policy, act)
+    if await claim_facts.is_answered(db, program.id, filed.order_id, filed.merchant_id):
+        raise errors.OrderClaimed
+    claim = await _add(db, filed)
     await _announce(db, ring, claim)
     needs_person = claim.proposal in claims.GIVING and claims.is_filed_for(claim)
     if policy.mode == "shadow" or needs_person:
@@ -156,6 +159,15 @@ async def take(db: Db, ring: KeyRing, before: Claim, step: Step, act: Act) -> Cl
     after = await _store(db, before, after)
     if after.state == "sent":
         await inquiries.want(db, after)
+    await _move(db, before, after, act.by)
+    await _announce(db, ring, after)
+    return after
+
+
+async def settle_by(db: Db, ring: KeyRing, before: Claim, found: Conversion, act: Act) -> Claim:
+    """End a locked claim with the conversion of its member that a person says is its order, in the
+    caller's transaction; ClaimNotOpen, Conflict."""
+    after = await _store(db, before, claims.answered_by(before, found, act))
     await _move(db, before, after, act.by)
     await _announce(db, ring, after)
     return after
@@ -186,8 +198,9 @@ async def lock(db: Db, program_id: str, claim_id: str, *, member_id: str | None 
 
 async def page(db: Db, program_id: str, *, before: str, limit: int, wanted: Wanted) -> list[Claim]:
     """Up to `limit` claims, the newest first, with ids before `before` unless it is empty."""
-    asked = (wanted.member_id, wanted.state, wanted.proposal, wanted.merchant_id, wanted.click_id)
-    return [_read(row) for row in await db.fetch(PAGE, program_id, before, limit, *asked)]
+    who = (wanted.member_id, wanted.state, wanted.proposal)
+    what = (wanted.merchant_id, wanted.click_id, wanted.is_reported)
+    return [_read(row) for row in await db.fetch(PAGE, program_id, before, limit, *who, *what)]
 
 
 async def given(db: Db, program_id: str, member_ids: Sequence[str]) -> list[Claim]:
@@ -208,11 +221,15 @@ async def answer(
     clicks = sorted({one.click_id for one in owned if one.click_id is not None})
     orders = sorted({claims.order_key(one.order_id) for one in owned if one.order_id})
     rows = await db.fetch(UNANSWERED, program_id, member_ids, clicks, orders)
+    if not rows:
+        return []
+    taken = await claim_facts.taken(db, program_id, owned)
     changes = []
     for before in map(_read, rows):
-        after = claims.answered(before, owned, at)
+        after = claims.answered(before, owned, at, taken)
         if after is not before:
             changes.append((before, await _store(db, before, after)))
+            taken.add(after.conversion_id or "")
     for _, after in changes:
         await _announce(db, ring, after)
     return [
@@ -279,9 +296,11 @@ async def _store(db: Db, before: Claim, new: Claim) -> Claim:
 
 
 async def _is_reported(db: Db, claim: Claim) -> bool:
-    key = claims.order_key(claim.order_id)
-    asked = (claim.member_id, claim.click_id, key, claim.merchant_id)
-    return bool(await db.fetchval(IS_REPORTED, claim.program_id, *asked))
+    asked = (claim.click_id, claim.order_id, claim.merchant_id)
+    return any(
+        one.state not in conversions.FINAL and claims.is_answer(claim, one, is_taken=is_taken)
+        for one, is_taken in await claim_facts.reported(db, claim.program_id, *asked)
+    )
 
 
 async def _move(db: Db, before: Claim, after: Claim, by: str) -> None:

@@ -79,7 +79,7 @@ class Counted:
             claim.credit_minor or 0
             for claim in self._given[one.member_id, one.offer_id]
             if period[0] <= claim.opened_at < period[1]
-            and not any(claims.is_about(claim, each) for each in (one, *now))
+            and not any(claims.is_answer(claim, each) for each in (one, *now))
         ]
         return Used(before.amount_minor + sum(amounts), before.count + len(amounts))
 

@@ -1393,9 +1393,6 @@ ALTER TABLE ONLY public.claim_inquiry
     ADD CONSTRAINT claim_inquiry_pkey PRIMARY KEY (claim_id);
 
 ALTER TABLE ONLY public.claim
-    ADD CONSTRAINT claim_of_a_click_is_one UNIQUE (program_id, click_id);
-
-ALTER TABLE ONLY public.claim
     ADD CONSTRAINT claim_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.claim_policy
@@ -1688,7 +1685,11 @@ CREATE INDEX audit_entry_default_program_id_position_idx ON public.audit_entry_d
 
 CREATE INDEX category_by_parent ON public.category USING btree (parent_id);
 
+CREATE INDEX claim_by_click ON public.claim USING btree (program_id, click_id);
+
 CREATE INDEX claim_by_member ON public.claim USING btree (member_id, id);
+
+CREATE INDEX claim_by_order ON public.claim USING btree (program_id, lower(ltrim(order_id, '#'::text)));
 
 CREATE INDEX claim_by_program ON public.claim USING btree (program_id, id);
 
@@ -1698,7 +1699,9 @@ CREATE INDEX claim_evidence_by_claim ON public.claim_evidence USING btree (claim
 
 CREATE INDEX claim_evidence_by_member ON public.claim_evidence USING btree (member_id);
 
-CREATE UNIQUE INDEX claim_of_an_order_is_one ON public.claim USING btree (program_id, merchant_id, lower(ltrim(order_id, '#'::text)));
+CREATE UNIQUE INDEX claim_of_a_click_is_one ON public.claim USING btree (program_id, click_id) WHERE (conversion_id IS NULL);
+
+CREATE UNIQUE INDEX claim_of_an_order_is_one ON public.claim USING btree (program_id, merchant_id, lower(ltrim(order_id, '#'::text))) WHERE (conversion_id IS NULL);
 
 CREATE INDEX click_by_link ON ONLY public.click USING btree (link_id, click_id);
 

@@ -16,7 +16,7 @@ from core import claims, errors, money, withdrawals
 from core.claim_rules import Policy, Verdict
 from core.claims import Act, Claim, State, Step
 from core.links import Line, Ref
-from db import claim_policies, programs
+from db import claim_policies, conversions, programs
 from db import claims as stored
 from db.claim_policies import Agreement
 from db.claims import Wanted
@@ -48,6 +48,7 @@ class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True
     proposal: Verdict | None = None
     merchant_id: Ref | None = None
     click_id: Id | None = None
+    is_reported: bool | None = None
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,12 +65,14 @@ class Span(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class ClaimDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A step, and why; the member is told the reason of `reject` and `decline`. `accept` and
-    `settle` give `amount_minor`, or what was given before, or what our records say.
+    `settle` give `amount_minor`, or what was given before, or what our records say. `settle` with
+    the `conversion` that is the claim's order gives nothing: that conversion does.
     """
 
     decision: Step
     reason: Reason | None = None
     amount_minor: Amount | None = None
+    conversion: Id | None = None
 
 
 class ClaimSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +100,7 @@ async def list_all(call: Call) -> web.Response:
         proposal=search.proposal,
         merchant_id=search.merchant_id,
         click_id=search.click_id,
+        is_reported=search.is_reported,
     )
     async with call.app.connection() as db:
         found = await stored.page(
@@ -125,9 +129,15 @@ async def decide(call: Call) -> web.Response:
             amount_minor=wanted.amount_minor,
             credited_to=policy.credit,
         )
-        claims.check(wanted.decision, act)
+        claims.check(wanted.decision, act, is_named=wanted.conversion is not None)
         before = await stored.lock(db, program_id, claim_id)
-        after = await _step(call, db, before, wanted.decision, act, program.settings.withdrawals)
+        if wanted.conversion is not None:
+            mine = before.member_id
+            found = await conversions.get(db, program_id, wanted.conversion, member_id=mine)
+            after = await stored.settle_by(db, call.app.ring, before, found, act)
+        else:
+            rules = program.settings.withdrawals
+            after = await _step(call, db, before, wanted.decision, act, rules)
         step = "accept_first" if after.state == before.state else wanted.decision
         await auditing.record(call, db, f"claim.{step}", claim_id, said(before), said(after))
     return problem.reply(shown(call, after))
@@ -298,7 +308,7 @@ ROUTES: tuple[Route, ...] = (
         reply=ShownClaim,
         errors=(
             *(errors.ClaimNotFound, errors.ClaimNotOpen, errors.Conflict),
-            *(errors.SecondApproverNeeded, errors.Forbidden),
+            *(errors.SecondApproverNeeded, errors.Forbidden, errors.ConversionNotFound),
         ),
         repeats=ONCE,
     ),

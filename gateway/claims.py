@@ -120,9 +120,12 @@ class ShownClaim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimWithEvidence(ShownClaim, frozen=True, kw_only=True):
-    """A claim, and what was said for it, oldest first."""
+    """A claim, and what was said for it, oldest first. `reports` are the conversions of its
+    click and its order, for operators, who find out which one it is where that is not clear.
+    """
 
     evidence: list[Evidence]
+    reports: list[str]
 
 
 _search = msgspec.json.Decoder(ClaimSearch)
@@ -200,9 +203,14 @@ async def get(call: Call) -> web.Response:
     async with call.app.connection() as db:
         found = await stored.get(db, *_named(call), member_id=_own(call))
         evidence = await claim_evidence.of_claim(db, call.app.ring, found)
+        known: list[claim_facts.Reported] = []
+        if _own(call) is None:
+            named = (found.click_id, found.order_id, found.merchant_id)
+            known = await claim_facts.reported(db, found.program_id, *named)
     values = msgspec.structs.asdict(shown(call, found))
     shown_evidence = [_shown_evidence(call, one) for one in evidence]
-    return problem.reply(ClaimWithEvidence(**values, evidence=shown_evidence))
+    reports = [one.found.id for one in known]
+    return problem.reply(ClaimWithEvidence(**values, evidence=shown_evidence, reports=reports))
 
 
 async def add_evidence(call: Call) -> web.Response:
@@ -285,6 +293,7 @@ def said(one: Claim) -> dict[str, object]:
         "credit_minor": one.credit_minor,
         "currency": one.currency,
         "reason": one.reason,
+        "conversion": one.conversion_id,
     }
 
 

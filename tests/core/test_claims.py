@@ -107,6 +107,7 @@ def conversion(**fields: Any) -> Conversion:
         ({"hit_class": "suspect"}, "send_to_network", ["click_suspect"]),
         ({"least_s": 601}, "send_to_network", ["order_too_soon"]),
         ({"refusal": "too_soon"}, "send_to_network", ["order_too_soon"]),
+        ({"has_other_order": True}, "send_to_network", ["other_order"]),
         ({"later_click": "other"}, "send_to_network", ["later_click"]),
         ({"is_device_shared": True}, "send_to_network", ["same_device"]),
         ({"order_value_minor": None}, "send_to_network", ["currency_unknown"]),
@@ -227,6 +228,15 @@ def test_a_step_says_what_it_has_to(step: Step, act: Act) -> None:
 
 
 @pytest.mark.parametrize(
+    ("step", "act"), [("accept", ACT), ("settle", Act(by="o", at=NOW, amount_minor=1))]
+)
+def test_a_conversion_is_named_to_settle_and_gives_what_it_gives(step: Step, act: Act) -> None:
+    claims.check("settle", ACT, is_named=True)
+    with pytest.raises(errors.InvalidRequest):
+        claims.check(step, act, is_named=True)
+
+
+@pytest.mark.parametrize(
     ("state", "credited_to", "role"),
     [
         ("accepted", "pending", "pending"),
@@ -247,20 +257,40 @@ def test_the_ledger_follows_from_the_claim(
     assert claims.booked(answered) == {}
 
 
+BY_ORDER: dict[str, Any] = {"order_id": "od-1"}
+BY_SALE: dict[str, Any] = {
+    "sale_minor": 200_000,
+    "sale_currency": "INR",
+    "event_at": NOW - 4 * DAY,
+}
+
+
 @pytest.mark.parametrize(
     ("fields", "state"),
     [
-        ({}, "settled"),
-        ({"order_id": "another"}, "settled"),
-        ({"click_id": "later", "order_id": "od-1"}, "settled"),
-        ({"click_id": None, "order_id": "#od-1"}, "settled"),
-        ({"state": "rejected"}, "declined"),
-        ({"state": "reversed", "order_id": "OD-1"}, "declined"),
-        ({"state": "rejected", "order_id": "another"}, None),
-        ({"parked": "currency_unknown", "booked_currency": None}, None),
-        ({"member_id": "mem_2"}, None),
-        ({"click_id": "later", "order_id": "od-1", "merchant_id": "mrc_2"}, None),
-        ({"click_id": "later"}, None),
+        (BY_ORDER, "settled"),
+        (BY_ORDER | {"click_id": "later"}, "settled"),
+        (BY_ORDER | {"click_id": None}, "settled"),
+        (BY_ORDER | {"sale_minor": 1}, "settled"),
+        (BY_ORDER | {"state": "rejected"}, "declined"),
+        (BY_ORDER | {"state": "reversed"}, "declined"),
+        (BY_ORDER | {"parked": "currency_unknown", "booked_currency": None}, None),
+        (BY_ORDER | {"member_id": "mem_2"}, None),
+        (BY_ORDER | {"click_id": "later", "merchant_id": "mrc_2"}, None),
+        (BY_SALE, "settled"),
+        (BY_SALE | {"sale_minor": 204_000}, "settled"),
+        (BY_SALE | {"sale_minor": 195_999}, None),
+        (BY_SALE | {"event_at": NOW - 5 * DAY}, "settled"),
+        (BY_SALE | {"event_at": NOW - 3 * DAY + dt.timedelta(seconds=1)}, None),
+        (BY_SALE | {"event_at": None}, None),
+        (BY_SALE | {"sale_currency": "USD"}, None),
+        (BY_SALE | {"state": "rejected"}, "declined"),
+        # Another order of the click, or one that may be another.
+        (BY_SALE | {"order_id": "another"}, None),
+        (BY_SALE | {"click_id": "later"}, None),
+        ({"order_id": "another", "state": "rejected"}, None),
+        ({"state": "rejected"}, None),
+        ({}, None),
     ],
 )
 def test_a_networks_answer_ends_a_claim(fields: dict[str, Any], state: State | None) -> None:
@@ -275,13 +305,30 @@ def test_a_networks_answer_ends_a_claim(fields: dict[str, Any], state: State | N
 
 @pytest.mark.parametrize("state", ["opened", "sent", "settled"])
 def test_also_one_that_nobody_has_decided_or_that_was_settled_by_hand(state: State) -> None:
-    assert claims.answered(claim(state), [conversion()], NOW).conversion_id == "cnv_1"
+    assert claims.answered(claim(state), [conversion(**BY_ORDER)], NOW).conversion_id == "cnv_1"
 
 
 @pytest.mark.parametrize("state", ["rejected", "declined"])
 def test_a_claim_that_was_refused_stays_so(state: State) -> None:
     before = claim(state)
-    assert claims.answered(before, [conversion()], NOW) is before
+    assert claims.answered(before, [conversion(**BY_ORDER)], NOW) is before
+
+
+def test_what_has_answered_a_claim_answers_another_one_by_its_number_alone() -> None:
+    before = claim()
+    assert claims.answered(before, [conversion(**BY_SALE)], NOW, {"cnv_1"}) is before
+    assert claims.answered(before, [conversion(**BY_ORDER)], NOW, {"cnv_1"}).state == "settled"
+
+
+def test_where_it_is_not_clear_a_person_says_which_conversion_is_the_order() -> None:
+    before = claim("accepted", credit_minor=100, credited_to="pending")
+    after = claims.answered_by(before, conversion(), ACT)
+    assert (after.state, after.conversion_id, claims.booked(after)) == ("settled", "cnv_1", {})
+    with pytest.raises(errors.ClaimNotOpen):
+        claims.answered_by(after, conversion(id="cnv_2"), ACT)
+    for nothing in ({"state": "reversed"}, {"booked_currency": None}):
+        with pytest.raises(errors.Conflict):
+            claims.answered_by(before, conversion(**nothing), ACT)
 
 
 def test_a_refusal_is_explained_in_the_members_language_without_what_tells_of_fraud() -> None:
@@ -294,7 +341,7 @@ def test_a_refusal_is_explained_in_the_members_language_without_what_tells_of_fr
     assert claims.explanation(written) == "It was canceled."
     # What was written with an earlier step is not told as why the network declines.
     before = claim("accepted", credit_minor=100, credited_to="pending", reason="a good customer")
-    declined = claims.answered(before, [conversion(state="rejected")], NOW)
+    declined = claims.answered(before, [conversion(**BY_ORDER, state="rejected")], NOW)
     assert claims.explanation(declined) == "The shop's network did not confirm the order."
 
 

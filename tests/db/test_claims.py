@@ -11,10 +11,10 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from core import clickid, conversions, ids, wallet
+from core import clickid, conversions, errors, ids, wallet
 from core.claim_rules import Policy
 from core.claims import Act, Claim
-from core.conversions import Item
+from core.conversions import Conversion, Item
 from core.merchants import MerchantConfig
 from core.money import Money
 from core.networks import Rules
@@ -97,13 +97,13 @@ async def file(
     order_id: str = "OD-1",
     *,
     ordered_at: dt.datetime = ORDERED,
-    policy: Policy = POLICY,
+    number: int = 1,
 ) -> Claim:
     order = Order(MEMBER, order_id, Money(2_000, "INR"), ordered_at)
     program = await programs.get(db, PROGRAM)
     merchant_id = "mrc_1" if click_id is None else None
-    new = New(f"clm_{order_id}", click_id, merchant_id, order, "en")
-    return await claims.file(db, RING, program, policy, new, Act(by=MEMBER, at=NOW))
+    new = New(f"clm_{order_id}_{number}", click_id, merchant_id, order, "en")
+    return await claims.file(db, RING, program, POLICY, new, Act(by=MEMBER, at=NOW))
 
 
 async def other_click(owner: pg.Db) -> str:
@@ -151,7 +151,7 @@ BOOKED: Final = {"receivable": -80, "available": 50, "margin": 30}
 async def test_a_report_that_comes_while_a_claim_is_filed_takes_its_credit_back(
     db: pg.Db, pool: pg.Pool, owner: pg.Db, click: str, by: str
 ) -> None:
-    said = {"click_id": click}
+    said = {"click_id": click, "order_id": "OD-1"}
     if by == "order":
         # The network gave the sale to another click of the member.
         said = {"click_id": await other_click(owner), "order_id": "#od-1"}
@@ -193,19 +193,88 @@ async def test_a_claim_that_is_filed_while_a_report_is_taken_sees_it(
                 return await file(filer, click)
 
         async with db.transaction():
-            await report(db, click_id=click)
+            await report(db, click_id=click, order_id="OD-1")
             later = asyncio.create_task(filing())
             await until_waiting(owner, filer)
         claim = await later
-    assert (claim.state, claim.reasons) == ("rejected", ["click_reported"])
+    assert (claim.state, claim.reasons) == (
+        "rejected",
+        ["click_reported", "order_reported"],
+    )
     assert await roles(db) == BOOKED
+
+
+async def test_another_order_of_the_click_leaves_the_claim_to_its_own_report(
+    db: pg.Db, click: str
+) -> None:
+    async with db.transaction():
+        claim = await file(db, click)
+    async with db.transaction():
+        await report(db, click_id=click, order_id="OD-2")
+        await report(db, txn_id="t2", click_id=click, status="rejected")
+        await report(db, txn_id="t3", click_id=click)
+    assert await only(db) == claim
+    both = {"receivable": -160, "margin": 60}
+    assert await roles(db) == both | {"claims_float": -100, "available": 200}
+    async with db.transaction():
+        await report(db, txn_id="t4", click_id=click, order_id="#od-1")
+    assert (await only(db)).state == "settled"
+    assert (await roles(db))["available"] == 150
+
+
+async def named(db: pg.Db, txn_id: str) -> Conversion:
+    found = await stored.page(db, PROGRAM, before="", limit=9, wanted=stored.Wanted())
+    return next(one for one in found if one.txn_id == txn_id)
+
+
+async def test_what_was_settled_by_another_order_is_claimed_anew(
+    db: pg.Db, owner: pg.Db, click: str
+) -> None:
+    async with db.transaction():
+        await file(db, click)
+    async with db.transaction():
+        await report(db, click_id=click, order_id="OD-2")
+    operator = Act(by="opr_1", at=NOW)
+    async with db.transaction():
+        wrong = await claims.settle_by(db, RING, await only(db), await named(db, "t1"), operator)
+    assert (wrong.state, await roles(db)) == ("settled", BOOKED)
+    async with db.transaction():
+        anew = await file(db, click, number=2)
+    assert (anew.state, anew.reasons) == ("sent", ["other_order"])
+    async with db.transaction():
+        await claims.take(db, RING, anew, "accept", operator)
+    assert (await roles(db))["claims_float"] == -100
+    with pytest.raises(errors.OrderClaimed):
+        await file(db, await other_click(owner), number=3)
+    async with db.transaction():
+        await report(db, txn_id="t2", click_id=click, order_id="OD-1")
+    assert (await roles(db))["available"] == 100
+    # Now the order is done with.
+    with pytest.raises(errors.OrderClaimed):
+        await file(db, click, number=4)
+
+
+async def test_what_looked_like_the_order_answers_no_second_claim(db: pg.Db, click: str) -> None:
+    bought_ms = (ORDERED - conversions.EPOCH) // dt.timedelta(milliseconds=1)
+    said = {"click_id": click, "sale_minor": 2_000, "event_at_ms": bought_ms}
+    async with db.transaction():
+        await file(db, click)
+    async with db.transaction():
+        await report(db, **said)
+    assert (await only(db)).state == "settled"
+    async with db.transaction():
+        anew = await file(db, None, number=2)
+    assert (anew.click_id, anew.state, anew.reasons) == (click, "sent", ["other_order"])
+    async with db.transaction():
+        await report(db, **said, status="settled")
+        assert (await claims.get(db, PROGRAM, anew.id)).state == "sent"
 
 
 async def test_a_credit_stays_while_the_report_waits_for_a_rate(db: pg.Db, click: str) -> None:
     async with db.transaction():
         await file(db, click)
     async with db.transaction():
-        await report(db, click_id=click, currency="USD", sale_currency="USD")
+        await report(db, click_id=click, order_id="OD-1", currency="USD", sale_currency="USD")
     assert (await only(db)).state == "accepted"
     assert await roles(db) == {"claims_float": -100, "available": 100}
     rate = Rate("USD", "INR", CLICKED, Decimal(1))
@@ -247,7 +316,7 @@ async def test_a_member_who_has_spent_the_credit_is_below_zero_and_that_is_annou
         await file(db, click)
         await spend(db, 100)
     async with db.transaction():
-        await report(db, click_id=click, status="pending")
+        await report(db, click_id=click, order_id="OD-1", status="pending")
     assert (await only(db)).state == "settled"
     assert await roles(db) == {
         "receivable": -80,

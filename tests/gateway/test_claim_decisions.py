@@ -96,10 +96,10 @@ async def test_a_claim_that_was_sent_can_be_accepted_settled_or_reported(
     settled = await claiming.decide(client, made[1]["id"], "settle")
     assert settled.body["state"] == "settled"
     assert await claiming.purse(asha) == (7, 100 * RUPEES)
-    # The network reports all three after all: each credit ends with the report of its click.
-    for number, click in enumerate(clicks):
+    # The network reports all three after all: each credit ends with the report of its order.
+    for number, (click, one) in enumerate(zip(clicks, made, strict=True)):
         said = {"click_id": click, "txid": f"t{number}", "payout": "20", "amount": "200"}
-        await reporting.report(shop.network, **said, status="approved")
+        await reporting.report(shop.network, **said, oid=one["order_id"], status="approved")
     assert await claiming.purse(asha) == (0, 3 * 10 * RUPEES)
     states = {one["state"] for one in (await client.get(PATH)).body["data"]}
     assert states == {"settled"}
@@ -110,12 +110,44 @@ async def test_nobody_gives_money_for_what_was_reported(
     client: Client, shop: Shop, asha: Person
 ) -> None:
     click = await claiming.click(shop, asha.id)
-    said = {"click_id": click, "txid": "t1", "payout": "5", "amount": "50"}
+    said = {"click_id": click, "txid": "t1", "oid": "77", "payout": "5", "amount": "50"}
     await reporting.report(shop.network, **said, status="pending")
-    claim = await filed(asha.client, click)
+    claim = await filed(asha.client, click, order_id="#77")
     refused = await claiming.decide(client, claim["id"], "accept", amount_minor=5)
     assert (refused.status, refused.code) == (409, "conflict")
     assert await claiming.purse(asha) == (250, 0)
+
+
+async def test_where_it_is_not_clear_which_order_was_reported_a_person_says_it(
+    client: Client, db: Db, shop: Shop, asha: Person
+) -> None:
+    await claiming.set_policy(client, mode="automatic")
+    click = await claiming.click(shop, asha.id)
+    claim = await filed(asha.client, click)
+    await filed(asha.client, await claiming.click(shop, asha.id))
+    said = {"click_id": click, "txid": "t1", "payout": "20", "amount": "200"}
+    told_of = await reporting.report(shop.network, **said, status="approved")
+    assert await claiming.purse(asha) == (200 * RUPEES, 10 * RUPEES)
+    [unclear] = (await client.get(f"{ADMIN}?is_reported=true")).body["data"]
+    assert (unclear["id"], unclear["state"]) == (claim["id"], "accepted")
+    assert (await seen(client, claim))["reports"] == [told_of["conversion"]]
+    assert (await seen(asha.client, claim))["reports"] == []
+    for wrong in ({"amount_minor": 5}, {"decision": "accept"}):
+        body = {"decision": "settle", "conversion": told_of["conversion"], **wrong}
+        answer = await client.post(f"{ADMIN}/{claim['id']}/decide", body)
+        assert answer.code == "invalid_request"
+    nobodys = await reporting.report(shop.network, txid="t2", payout="5")
+    for other in (nobodys["conversion"], "cnv_x"):
+        refused = await claiming.decide(client, claim["id"], "settle", conversion=other)
+        assert (refused.status, refused.code) == (404, "conversion_not_found")
+    named = {"conversion": told_of["conversion"], "reason": "The shop has asked."}
+    done = await claiming.decide(client, claim["id"], "settle", **named)
+    assert (done.body["state"], done.body["conversion"]) == ("settled", told_of["conversion"])
+    assert await claiming.purse(asha) == (100 * RUPEES, 10 * RUPEES)
+    action, _, after = await last(db)
+    assert (action, after["reason"]) == ("claim.settle", named["reason"])
+    assert after["conversion"] == named["conversion"]
+    assert (await client.get(f"{ADMIN}?is_reported=true")).body["data"] == []
 
 
 async def test_above_the_threshold_two_operators_accept(

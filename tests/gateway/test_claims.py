@@ -65,6 +65,7 @@ async def test_a_networks_report_takes_the_place_of_the_credit(
     given = (100 * RUPEES, 0) if credit == "pending" else (0, 100 * RUPEES)
     assert await claiming.purse(asha) == given
     said = {"click_id": click, "txid": "t1", "payout": "160", "amount": "1000"}
+    said |= {"oid": claim["order_id"]}
     heard = await reporting.report(shop.network, **said, status="pending")
     assert heard["verdict"] == "accepted"
     # The network has heard of a smaller sale.
@@ -92,15 +93,17 @@ async def test_a_network_that_rejects_declines_and_one_that_knows_it_gives_no_cr
     await claiming.set_policy(client, mode="automatic")
     click = await claiming.click(shop, asha.id)
     claim = await filed(asha.client, click)
-    await reporting.report(shop.network, click_id=click, txid="t1", payout="5", status="rejected")
+    said = {"click_id": click, "txid": "t1", "oid": claim["order_id"], "payout": "5"}
+    await reporting.report(shop.network, **said, status="rejected")
     assert (await seen(client, claim))["state"] == "declined"
     assert await told(db) == ["claim_accepted", "claim_rejected"]
     assert await claiming.purse(asha) == (0, 0)
     known = await claiming.click(shop, asha.id)
     said = {"click_id": known, "txid": "t2", "oid": "77", "payout": "5", "amount": "50"}
     await reporting.report(shop.network, **said, status="pending")
-    refused = await filed(asha.client, known)
-    assert (refused["state"], refused["reasons"]) == ("rejected", ["click_reported"])
+    # Of that click it knows another order.
+    unclear = await filed(asha.client, known)
+    assert (unclear["state"], unclear["credit_minor"]) == ("sent", None)
     twice = await filed(asha.client, await claiming.click(shop, asha.id), order_id="#77")
     assert (twice["state"], twice["reasons"]) == ("rejected", ["order_reported"])
     assert await claiming.purse(asha) == (250, 0)
@@ -114,8 +117,8 @@ async def test_a_refusal_says_why_in_the_members_language(
     late = await claiming.click(shop, asha.id, age_s=60)
     declined = await claiming.click(shop, asha.id)
     await filed(german, late)
-    await filed(german, declined)
-    said = {"click_id": declined, "txid": "t1", "payout": "5"}
+    order_id = (await filed(german, declined))["order_id"]
+    said = {"click_id": declined, "txid": "t1", "oid": order_id, "payout": "5"}
     await reporting.report(shop.network, **said, status="rejected")
     rows = await db.fetch("SELECT * FROM notification WHERE template = 'claim_rejected'")
     told = [msgspec.json.decode(postbox.opened(app, row, "variables")) for row in rows]
@@ -132,7 +135,12 @@ async def test_a_claim_and_a_report_at_one_moment_give_the_cashback_once(
     for number in range(6):
         click = await claiming.click(shop, asha.id)
         said = {"click_id": click, "txid": f"t{number}", "payout": "20", "amount": "200"}
-        both = [file(asha.client, click), reporting.report(shop.network, **said, status="approved")]
+        order = {"order_id": f"S{number}"}
+        said |= {"oid": order["order_id"]}
+        both = [
+            file(asha.client, click, **order),
+            reporting.report(shop.network, **said, status="approved"),
+        ]
         await asyncio.gather(*(both if number % 2 else both[::-1]))
         assert await claiming.purse(asha) == (0, (number + 1) * 10 * RUPEES)
     [position] = (await client.get("/v1/admin/solvency")).body["positions"]
