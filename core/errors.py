@@ -55,6 +55,7 @@ StampgateError                     500 internal_error
 │   ├── DeliveryNotFound           404 webhook_delivery_not_found
 │   ├── TemplateNotFound           404 template_not_found
 │   ├── NotificationNotFound       404 notification_not_found
+│   ├── NoticeNotFound             404 notice_not_found
 │   ├── DeadLetterNotFound         404 dead_letter_not_found
 │   ├── ExportNotFound             404 export_not_found
 │   ├── ErasureNotFound            404 erasure_not_found
@@ -400,6 +401,10 @@ class TemplateNotFound(NotFound, code="template_not_found"):
 
 class NotificationNotFound(NotFound, code="notification_not_found"):
     """There is no such notification in this program."""
+
+
+class NoticeNotFound(NotFound, code="notice_not_found"):
+    """There is no such notice in this program."""
 
 
 class DeadLetterNotFound(NotFound, code="dead_letter_not_found"):

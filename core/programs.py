@@ -9,6 +9,8 @@ from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
+from core.notices import NoticeRules
+
 Amount = Annotated[int, msgspec.Meta(gt=0, le=2**53 - 1)]
 Allowance = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Reward = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
@@ -98,6 +100,7 @@ class ProgramSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sign_in_redirects: Annotated[list[Redirect], msgspec.Meta(max_length=32)] = []
     withdrawals: WithdrawalRules = WithdrawalRules()
     referrals: ReferralRules = ReferralRules()
+    notices: NoticeRules = NoticeRules()
 
     def rules(self, unit: str) -> UnitRules:
         """The rules of `points` or `stamps`."""

@@ -22,6 +22,7 @@ from core.claims import Act, Claim, State, Step
 from core.conversions import Conversion
 from core.keyring import KeyRing
 from core.money import Money
+from core.notices import Name
 from db import claim_facts, inquiries, members, merchants, money, notices, webhooks
 from db.claim_facts import Click, Order
 from db.pg import Db
@@ -90,7 +91,7 @@ SELECT count(*) FROM claim WHERE program_id = $1 AND member_id = $2 AND opened_a
 """
 
 #: What a member is told of a state.
-TEMPLATES: Final[Mapping[State, str]] = {
+TEMPLATES: Final[Mapping[State, Name]] = {
     "accepted": "claim_accepted",
     "sent": "claim_sent",
     "rejected": "claim_rejected",

@@ -26,6 +26,7 @@ BEGIN
         GRANT UPDATE (member_id, address_hash, user_agent, referrer, parameters) ON click
             TO stampgate_app;
         GRANT INSERT ON idempotency, notification TO stampgate_app;
+        GRANT INSERT, UPDATE, DELETE ON notice TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON template TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON category, offer TO stampgate_app;
         GRANT UPDATE ON outbox, webhook_delivery, notification TO stampgate_app;

@@ -34,8 +34,8 @@ ADD: Final = """
 WITH added AS (
     INSERT INTO notification
            (id, program_id, recipient_kind, recipient_id, channel, address, template, language,
-            variables, dedupe_key, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::bigint / 1000.0))
+            variables, dedupe_key, expires_at, notice_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::bigint / 1000.0), $12)
         ON CONFLICT (program_id, dedupe_key) DO NOTHING
     RETURNING id
 )
@@ -47,7 +47,7 @@ RETURNING payload->>'notification_id'
 LOAD: Final = """
 SELECT notification.id, notification.program_id, program.name AS program, recipient_kind,
        recipient_id, channel,
-       address, template, language, variables, state, attempts,
+       address, template, language, variables, state, attempts, notice_id,
        (extract(epoch FROM notification.created_at) * 1000)::bigint AS created_at_ms,
        (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms
   FROM notification LEFT JOIN program ON program.id = program_id
@@ -71,18 +71,24 @@ RETURNING id
 SELECT: Final = """
 SELECT id, recipient_kind, recipient_id, channel, template, language, state, attempts, provider,
        provider_reference, last_error, delivery, delivery_detail, reported_at, next_attempt_at,
-       expires_at, created_at, updated_at
+       expires_at, notice_id, created_at, updated_at
   FROM notification WHERE id = $2 AND program_id = $1
 """
 PAGE: Final = """
 SELECT id, recipient_kind, recipient_id, channel, template, language, state, attempts, provider,
        provider_reference, last_error, delivery, delivery_detail, reported_at, next_attempt_at,
-       expires_at, created_at, updated_at
+       expires_at, notice_id, created_at, updated_at
   FROM notification
  WHERE program_id = $1 AND ($2 = '' OR id < $2)
    AND ($4::text IS NULL OR state = $4) AND ($5::text IS NULL OR channel = $5)
    AND ($6::text IS NULL OR template = $6) AND ($7::text IS NULL OR recipient_id = $7)
  ORDER BY id DESC LIMIT $3
+"""
+OF_NOTICE: Final = """
+SELECT id, recipient_kind, recipient_id, channel, template, language, state, attempts, provider,
+       provider_reference, last_error, delivery, delivery_detail, reported_at, next_attempt_at,
+       expires_at, notice_id, created_at, updated_at
+  FROM notification WHERE program_id = $1 AND notice_id = $2 ORDER BY created_at, id
 """
 # Those who ask at once wait for each other.
 LOCK_TESTS: Final = "SELECT pg_advisory_xact_lock(hashtextextended('template tests:' || $1, 0))"
@@ -125,6 +131,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     reported_at: dt.datetime | None
     next_attempt_at: dt.datetime | None
     expires_at: dt.datetime | None
+    notice_id: str | None
     created_at: dt.datetime
     updated_at: dt.datetime
 
@@ -141,7 +148,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 class New(msgspec.Struct, frozen=True, kw_only=True):
     """A message that is wanted. `program_id` is None for platform staff; `address` is a mail
     address or an E.164 number; one message is sent for a `dedupe_key` of a program, however often
-    it is added; after `expires_at_ms` it is not sent any more.
+    it is added; after `expires_at_ms` it is not sent any more. `notice_id` is the notice that goes
+    on by another channel when this message fails.
     """
 
     program_id: str | None
@@ -154,6 +162,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     variables: Mapping[str, templates.Value]
     dedupe_key: str
     expires_at_ms: int | None = None
+    notice_id: str | None = None
 
 
 class Outgoing(NamedTuple):
@@ -175,6 +184,7 @@ class Outgoing(NamedTuple):
     attempts: int
     created_at_ms: int
     expires_at_ms: int | None
+    notice_id: str | None = None
 
 
 class Result(NamedTuple):
@@ -212,6 +222,7 @@ async def add(db: Db, ring: KeyRing, new: New) -> str | None:
         _seal(ring, "variables", notification_id, msgspec.json.encode(new.variables).decode()),
         new.dedupe_key,
         new.expires_at_ms,
+        new.notice_id,
     )
     return None if added is None else str(added)
 
@@ -238,6 +249,11 @@ async def page(
     asked = (wanted.state, wanted.channel, wanted.template, wanted.recipient_id)
     rows = await db.fetch(PAGE, program_id, before, limit, *asked)
     return [Notification(**row) for row in rows]
+
+
+async def of_notice(db: Db, program_id: str, notice_id: str) -> list[Notification]:
+    """The messages of a notice, oldest first."""
+    return [Notification(**row) for row in await db.fetch(OF_NOTICE, program_id, notice_id)]
 
 
 async def resend(db: Db, program_id: str, notification_id: str) -> Notification:

@@ -20,7 +20,7 @@ ROWS_A_TURN: Final = 500
 # Columns that hold JSON as text.
 JSON: Final = (
     *("profile", "attributes", "parameters", "before", "after", "document", "details"),
-    *("destination", "content"),
+    *("destination", "content", "variables"),
 )
 # A member may have followed a million links.
 TIMEOUT_S: Final = 3_000
@@ -88,6 +88,11 @@ ERASE_NOTIFICATIONS: Final = """
 DELETE FROM notification
  WHERE program_id = $1 AND recipient_kind = 'member' AND recipient_id = $2
 """
+EXPORT_NOTICES: Final = """
+SELECT id, id AS sealed_for, template, language, variables, state, tried, created_at FROM notice
+ WHERE program_id = $1 AND member_id = $2 ORDER BY id
+"""
+ERASE_NOTICES: Final = "DELETE FROM notice WHERE program_id = $1 AND member_id = $2"
 EXPORT_PREFERENCES: Final = """
 SELECT topic, channel, is_wanted, said_by, updated_at FROM notification_preference
  WHERE program_id = $1 AND member_id = $2 ORDER BY topic, channel
@@ -275,6 +280,7 @@ TABLES: Final = (
         "`variables` may be a code that lets somebody in, and are not exported.",
         sealed={"address": "notification.address"},
     ),
+    Table("notice", EXPORT_NOTICES, ERASE_NOTICES, sealed={"variables": "notice.variables"}),
     Table("notification_preference", EXPORT_PREFERENCES, ERASE_PREFERENCES),
     Table("quiet_hours", EXPORT_QUIET_HOURS, ERASE_QUIET_HOURS),
     Table(

@@ -66,6 +66,10 @@ SELECT program.time_zone, begins_minute, ends_minute,
     ON quiet_hours.program_id = program.id AND quiet_hours.member_id = $2
  WHERE program.id = $1
 """
+UNWANTED_CHANNELS: Final = """
+SELECT DISTINCT channel FROM notification_preference
+ WHERE program_id = $1 AND member_id = $2 AND topic IN ($3, 'all') AND NOT is_wanted
+"""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -141,6 +145,12 @@ async def say(
     is known, or the member is gone.
     """
     await db.execute(SAY, program_id, member_id, topic, channel, is_wanted, said_by, at_ms)
+
+
+async def unwanted(db: Db, program_id: str, member_id: str, topic: Topic) -> set[Channel]:
+    """By which channels the member wants no messages of this topic."""
+    rows = await db.fetch(UNWANTED_CHANNELS, program_id, member_id, topic)
+    return {row["channel"] for row in rows}
 
 
 async def standing(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -12,9 +13,9 @@ from core import fields, ids
 from core.errors import InvalidRequest
 from core.keyring import KeyRing
 from core.providers.protocols import About
-from core.providers.reports.report import ORDER, Delivery, Report
+from core.providers.reports.report import LOST, ORDER, Delivery, Report
 from core.templates import Channel
-from db import contacts, preferences
+from db import contacts, notices, preferences
 from db.pg import Db
 
 # The latest message of each reference.
@@ -25,7 +26,8 @@ SELECT DISTINCT ON (provider_reference) provider_reference, id FROM notification
 """
 # In one order, so that of two who report on the same messages one waits, never both.
 LOCK: Final = """
-SELECT id, program_id, recipient_kind, recipient_id, channel, address, state, provider, delivery
+SELECT id, program_id, recipient_kind, recipient_id, channel, address, state, provider, delivery,
+       notice_id
   FROM notification WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE
 """
 # Of rows that are locked. That a report came proves that it was sent.
@@ -67,6 +69,7 @@ async def apply(db: Db, ring: KeyRing, provider: str, found: Iterable[Report]) -
     if reached:
         values = [(one, last.delivery, last.detail) for one, last in reached.items()]
         await db.execute(MOVE, *map(list, zip(*values, strict=True)))
+        await _pass_on(db, ring, rows, reached)
     return moved
 
 
@@ -135,6 +138,20 @@ def _is_news(row: asyncpg.Record, last: Report | None, provider: str, one: Repor
     is_theirs = row["provider"] in (provider, None) or row["state"] in ("queued", "sending")
     present: Delivery | None = row["delivery"] if last is None else last.delivery
     return is_theirs and (present is None or ORDER.index(present) < ORDER.index(one.delivery))
+
+
+async def _pass_on(
+    db: Db, ring: KeyRing, rows: Mapping[str, asyncpg.Record], reached: Mapping[str, Report]
+) -> None:
+    """Let notices go on whose messages are lost, and note those whose message was sent."""
+    moved = [rows[one] for one in reached if rows[one]["notice_id"] is not None]
+    # In one order, as in LOCK.
+    for row in sorted(moved, key=operator.itemgetter("notice_id")):
+        program_id, notice_id = row["program_id"], row["notice_id"]
+        if reached[row["id"]].delivery in LOST:
+            await notices.go_on(db, ring, program_id, notice_id, row["channel"])
+        elif row["state"] == "unknown":
+            await notices.note_told(db, program_id, notice_id)
 
 
 async def _learn(db: Db, ring: KeyRing, row: asyncpg.Record, one: Report) -> None:

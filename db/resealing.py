@@ -57,6 +57,7 @@ SELECT place, convert_from(substr(stored, 3, get_byte(stored, 1)), 'UTF8') AS ke
     UNION ALL SELECT 'operator.name', name FROM operator
     UNION ALL SELECT 'notification.address', address FROM notification
     UNION ALL SELECT 'notification.variables', variables FROM notification
+    UNION ALL SELECT 'notice.variables', variables FROM notice
     UNION ALL SELECT 'kyc.document', document FROM kyc
     UNION ALL SELECT 'payout_method.details', details FROM payout_method
     UNION ALL SELECT 'withdrawal.destination', destination FROM withdrawal
@@ -67,7 +68,6 @@ SELECT place, convert_from(substr(stored, 3, get_byte(stored, 1)), 'UTF8') AS ke
  WHERE stored IS NOT NULL
  GROUP BY place, key ORDER BY place, key
 """
-
 TOTP_SECRETS: Final = """
 SELECT subject_id AS id, secret AS stored FROM totp
  WHERE subject_id > $1 AND substr(secret, 1, octet_length($2::bytea)) <> $2
@@ -84,8 +84,7 @@ SELECT id, subject AS stored, program_id, provider FROM identity
 """
 SET_SUBJECTS: Final = """
 UPDATE identity SET subject = item.sealed, subject_hash = item.hash
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
-       AS item (id, stored, sealed, hash)
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS item (id, stored, sealed, hash)
  WHERE identity.id = item.id AND subject = item.stored
 """
 MAILS: Final = """
@@ -106,7 +105,6 @@ UPDATE identity SET refresh_token = item.sealed
   FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
  WHERE identity.id = item.id AND refresh_token = item.stored
 """
-
 PROFILES: Final = """
 SELECT id, profile AS stored FROM member
  WHERE id > $1 AND substr(profile, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
@@ -150,8 +148,7 @@ SELECT id, address AS stored FROM push_subscription
 """
 SET_DEVICES: Final = """
 UPDATE push_subscription SET address = item.sealed, hash = item.hash
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
-       AS item (id, stored, sealed, hash)
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS item (id, stored, sealed, hash)
  WHERE push_subscription.id = item.id AND address = item.stored
 """
 VARIABLES: Final = """
@@ -163,7 +160,15 @@ UPDATE notification SET variables = item.sealed
   FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
  WHERE notification.id = item.id AND variables = item.stored
 """
-
+NOTICES: Final = """
+SELECT id, variables AS stored FROM notice
+ WHERE id > $1 AND substr(variables, 1, octet_length($2::bytea)) <> $2 ORDER BY id LIMIT $3
+"""
+SET_NOTICES: Final = """
+UPDATE notice SET variables = item.sealed
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS item (id, stored, sealed)
+ WHERE notice.id = item.id AND variables = item.stored
+"""
 CONTACTS: Final = """
 SELECT member_id || ' ' || channel AS id, member_id AS sealed_for, sealed AS stored, channel
   FROM member_contact
@@ -172,8 +177,7 @@ SELECT member_id || ' ' || channel AS id, member_id AS sealed_for, sealed AS sto
 """
 SET_CONTACTS: Final = """
 UPDATE member_contact SET sealed = item.sealed, hash = item.hash
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
-       AS item (id, stored, sealed, hash)
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS item (id, stored, sealed, hash)
  WHERE member_id || ' ' || channel = item.id AND member_contact.sealed = item.stored
 """
 EMAILS: Final = """
@@ -182,8 +186,7 @@ SELECT id, email AS stored FROM operator
 """
 SET_EMAILS: Final = """
 UPDATE operator SET email = item.sealed, email_hash = item.hash
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
-       AS item (id, stored, sealed, hash)
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS item (id, stored, sealed, hash)
  WHERE operator.id = item.id AND email = item.stored
 """
 NAMES: Final = """
@@ -202,8 +205,7 @@ SELECT member_id AS id, document AS stored FROM kyc
 """
 SET_DOCUMENTS: Final = """
 UPDATE kyc SET document = item.sealed, document_hash = item.hash
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
-       AS item (id, stored, sealed, hash)
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS item (id, stored, sealed, hash)
  WHERE kyc.member_id = item.id AND document = item.stored
 """
 DETAILS: Final = """
@@ -212,8 +214,7 @@ SELECT id, details AS stored FROM payout_method
 """
 SET_DETAILS: Final = """
 UPDATE payout_method SET details = item.sealed, details_hash = item.hash
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[])
-       AS item (id, stored, sealed, hash)
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS item (id, stored, sealed, hash)
  WHERE payout_method.id = item.id AND details = item.stored
 """
 CREDENTIALS: Final = """
@@ -297,6 +298,7 @@ COLUMNS: Final = (
     Column("operator.name", NAMES, SET_NAMES),
     Column("notification.address", ADDRESSES, SET_ADDRESSES),
     Column("notification.variables", VARIABLES, SET_VARIABLES),
+    Column("notice.variables", NOTICES, SET_NOTICES),
     Column("kyc.document", DOCUMENTS, SET_DOCUMENTS, _document_hash),
     Column("payout_method.details", DETAILS, SET_DETAILS, _details_hash),
     Column("withdrawal.destination", DESTINATIONS, SET_DESTINATIONS),

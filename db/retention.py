@@ -14,6 +14,7 @@ DELETE_DELIVERIES: Final = """
 DELETE FROM webhook_delivery WHERE id < $1 AND state <> 'pending'
 """
 DELETE_NOTIFICATIONS: Final = "DELETE FROM notification WHERE id < $1 AND state <> 'queued'"
+DELETE_NOTICES: Final = "DELETE FROM notice WHERE id < $1"
 # Whoever was paid is remembered for as long as the law asks; of whoever was not, at once.
 FORGET_DESTINATIONS: Final = """
 UPDATE withdrawal SET destination = NULL
@@ -54,9 +55,11 @@ async def delete_deliveries(db: Db, before_ms: int) -> None:
 
 
 async def delete_notifications(db: Db, before_ms: int) -> None:
-    """Forget notifications made before `before_ms` that do not wait, and their dedupe keys."""
+    """Forget notices and notifications made before `before_ms`, but for messages that wait, and
+    their dedupe keys."""
     entropy = bytes(ids.ENTROPY_BYTES)
     await db.execute(DELETE_NOTIFICATIONS, ids.new("notification", before_ms, entropy))
+    await db.execute(DELETE_NOTICES, ids.new("notice", before_ms, entropy))
 
 
 async def forget_destinations(db: Db, unpaid_before: dt.datetime, paid_before: dt.datetime) -> None:

@@ -878,6 +878,21 @@ CREATE TABLE public.network (
     CONSTRAINT network_window_is_whole CHECK (((sync_from IS NULL) = (sync_to IS NULL)))
 );
 
+CREATE TABLE public.notice (
+    id text NOT NULL COLLATE pg_catalog."C",
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    member_id text NOT NULL COLLATE pg_catalog."C",
+    template text NOT NULL COLLATE pg_catalog."C",
+    language text NOT NULL COLLATE pg_catalog."C",
+    variables bytea NOT NULL,
+    dedupe_key text NOT NULL COLLATE pg_catalog."C",
+    state text DEFAULT 'open'::text NOT NULL COLLATE pg_catalog."C",
+    tried text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT notice_state_is_known CHECK ((state = ANY (ARRAY['open'::text, 'told'::text, 'unreachable'::text])))
+);
+
 CREATE TABLE public.notification (
     id text NOT NULL COLLATE pg_catalog."C",
     program_id text COLLATE pg_catalog."C",
@@ -901,6 +916,7 @@ CREATE TABLE public.notification (
     delivery text COLLATE pg_catalog."C",
     delivery_detail text,
     reported_at timestamp with time zone,
+    notice_id text COLLATE pg_catalog."C",
     CONSTRAINT notification_channel_is_known CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'whatsapp'::text]))),
     CONSTRAINT notification_delivery_is_known CHECK ((delivery = ANY (ARRAY['accepted'::text, 'sent'::text, 'delivered'::text, 'read'::text, 'undelivered'::text, 'bounced'::text, 'complained'::text]))),
     CONSTRAINT notification_recipient_kind_is_known CHECK ((recipient_kind = ANY (ARRAY['member'::text, 'operator'::text, 'test'::text, 'network'::text]))),
@@ -1527,6 +1543,12 @@ ALTER TABLE ONLY public.money_transaction
 ALTER TABLE ONLY public.network
     ADD CONSTRAINT network_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.notice
+    ADD CONSTRAINT notice_dedupe_key_is_unique UNIQUE (program_id, dedupe_key);
+
+ALTER TABLE ONLY public.notice
+    ADD CONSTRAINT notice_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.notification
     ADD CONSTRAINT notification_dedupe_key_is_unique UNIQUE NULLS NOT DISTINCT (program_id, dedupe_key);
 
@@ -1794,6 +1816,14 @@ CREATE INDEX money_posting_by_source ON public.money_posting USING btree (source
 CREATE INDEX money_transaction_of_member ON public.money_transaction USING btree (member_id, id) WHERE (member_id IS NOT NULL);
 
 CREATE INDEX network_by_program ON public.network USING btree (program_id, id);
+
+CREATE INDEX notice_by_member ON public.notice USING btree (member_id, id);
+
+CREATE INDEX notice_by_program ON public.notice USING btree (program_id, id);
+
+CREATE INDEX notice_unreachable ON public.notice USING btree (program_id, id) WHERE (state = 'unreachable'::text);
+
+CREATE INDEX notification_by_notice ON public.notification USING btree (notice_id) WHERE (notice_id IS NOT NULL);
 
 CREATE INDEX notification_by_program ON public.notification USING btree (program_id, id);
 

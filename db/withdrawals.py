@@ -14,6 +14,7 @@ import msgspec
 from core import errors, ids, payout_methods, wallet, withdrawal_fraud, withdrawals
 from core import money as money_
 from core.keyring import KeyRing
+from core.notices import Name
 from core.payout_methods import Details
 from core.withdrawals import State, Step
 from db import money, notices, webhooks, withdrawal_hits
@@ -67,7 +68,7 @@ SELECT currency, sum(amount_minor)::bigint AS paid_minor FROM withdrawal
 """
 
 #: What a member is told of a state, and under which type endpoints hear of it.
-TEMPLATES: Final[dict[State, str]] = {
+TEMPLATES: Final[dict[State, Name]] = {
     "requested": "withdrawal_requested",
     "approved": "withdrawal_approved",
     "rejected": "withdrawal_rejected",

@@ -1,4 +1,6 @@
-"""`/v1/notifications`: which messages were sent to whom, and what became of them."""
+"""`/v1/notifications` and `/v1/notices`: which messages were sent to whom, what members were told
+of their money, by which channels, and what became of it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,10 @@ from aiohttp import web
 
 from core import errors
 from core.links import Line
+from core.notices import State as NoticeState
 from core.templates import Channel
-from db import notifications
+from db import notices, notifications
+from db.notices import NoticeRecord, NoticeWithMessages
 from db.notifications import Notification, State, Wanted
 from gateway import auditing, lists
 from gateway.app import Call
@@ -22,6 +26,14 @@ class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Channel | None = None
     template: Line | None = None
     recipient_id: Line | None = None
+
+
+class NoticeSearch(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which notices are asked for."""
+
+    state: NoticeState | None = None
+    template: Line | None = None
+    member_id: Line | None = None
 
 
 async def list_all(call: Call) -> web.Response:
@@ -53,6 +65,27 @@ async def resend(call: Call) -> web.Response:
         notification = await notifications.resend(db, *_named(call))
         await auditing.record(call, db, "notification.resend", notification.id)
     return problem.reply(notification, call.route.status)
+
+
+async def list_notices(call: Call) -> web.Response:
+    """What the program's members were to be told, the newest first."""
+    search = problem.decode_query(NoticeSearch, call.query)
+    program_id, before = call.principal.program_id, search.after("notice")
+    wanted = notices.Wanted(
+        state=search.state, template=search.template, member_id=search.member_id
+    )
+    async with call.app.connection() as db:
+        found = await notices.page(
+            db, program_id, before=before, limit=search.limit + 1, wanted=wanted
+        )
+    return problem.reply(lists.page(found, search.limit))
+
+
+async def get_notice(call: Call) -> web.Response:
+    """One notice, with its messages."""
+    program_id, notice_id = call.principal.program_id, call.params["notice_id"]
+    async with call.app.connection() as db:
+        return problem.reply(await notices.get(db, program_id, notice_id))
 
 
 def _named(call: Call) -> tuple[str, str]:
@@ -91,5 +124,25 @@ ROUTES: tuple[Route, ...] = (
         status=202,
         errors=(errors.NotificationNotFound, errors.NotResendable),
         repeats="What waits or was sent is not sent again.",
+    ),
+    Route(
+        method="GET",
+        path="/v1/notices",
+        handler=list_notices,
+        name="list_notices",
+        summary="List what members were to be told of their money, the newest first",
+        scope="members:read",
+        query=NoticeSearch,
+        reply=lists.Page[NoticeRecord],
+    ),
+    Route(
+        method="GET",
+        path="/v1/notices/{notice_id}",
+        handler=get_notice,
+        name="get_notice",
+        summary="Read by which channels a member was told of something, and what became of it",
+        scope="members:read",
+        reply=NoticeWithMessages,
+        errors=(errors.NoticeNotFound,),
     ),
 )

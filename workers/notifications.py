@@ -20,7 +20,15 @@ from core.providers.protocols import Deferred, Refused, Sent, Unknown
 from core.tasks import SendNotification
 from core.templates import Message, Texts
 from core.texts import builtin
-from db import contacts, notifications, outbox, preferences, push_subscriptions, reports
+from db import (
+    contacts,
+    notices,
+    notifications,
+    outbox,
+    preferences,
+    push_subscriptions,
+    reports,
+)
 from db import templates as stored_templates
 from db.notifications import Outgoing, Result
 from db.pg import Db
@@ -42,6 +50,7 @@ NOBODY: Final = "none"
 UNWANTED: Final = "its recipient does not want such messages"
 UNREACHABLE: Final = "nothing arrives at this address any more"
 QUIET: Final = "it is its recipient's quiet hours"
+NOT_SET_UP: Final = "no provider is set up that takes it"
 
 
 class Superseded(Exception):
@@ -67,9 +76,10 @@ async def send(tools: Tools, row_id: int, task: SendNotification) -> None:
         if not await notifications.record(db, outgoing, result):
             return
         await _learn(db, tools, outgoing, ended)
+        may_arrive = await _pass_on(db, tools, outgoing, result)
         if result.next_attempt_at_ms is not None:
             await outbox.put_off(db, row_id, result.next_attempt_at_ms)
-        elif result.state in {"failed", "unknown"} and not result.is_forgotten:
+        elif result.state in {"failed", "unknown"} and not (result.is_forgotten or may_arrive):
             await outbox.bury(db, row_id, result.error or result.state)
         else:
             await outbox.done(db, row_id)
@@ -96,6 +106,8 @@ async def attempt(tools: Tools, outgoing: Outgoing) -> Ended:
         message = await _message(tools, outgoing)
     except BadTemplate as error:
         return Ended(first, Refused(str(error)))
+    if outgoing.notice_id is not None and not chain.is_set_up_for(message):
+        return Ended(NOBODY, Refused(NOT_SET_UP))
     return await chain.deliver(tools.send, message, begin)
 
 
@@ -125,6 +137,19 @@ async def _held_back(tools: Tools, outgoing: Outgoing, now_ms: int) -> Ended | N
         wait_s = (standing.quiet_until_ms - now_ms) / 1000
         return Ended(NOBODY, Deferred(QUIET, wait_s), is_counted=False)
     return None
+
+
+async def _pass_on(db: Db, tools: Tools, outgoing: Outgoing, result: Result) -> bool:
+    """Let the notice go on by its next channel when this message has failed; whether its member may
+    hear of it without anybody's doing."""
+    program_id, notice_id = outgoing.program_id, outgoing.notice_id
+    if program_id is None or notice_id is None:
+        return False
+    if result.state == "sent":
+        await notices.note_told(db, program_id, notice_id)
+    if result.state not in {"refused", "failed"}:
+        return False
+    return await notices.go_on(db, tools.ring, program_id, notice_id, outgoing.channel)
 
 
 async def _learn(db: Db, tools: Tools, outgoing: Outgoing, ended: Ended) -> None:

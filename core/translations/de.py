@@ -120,6 +120,7 @@ TEXTS: Final[dict[str, str]] = {
         "Die Nachricht ist unterwegs oder gesendet, oder ihr Inhalt wurde nicht aufbewahrt."
     ),
     "notification_not_found": "Diese Nachricht gibt es in diesem Programm nicht.",
+    "notice_not_found": "Diese Mitteilung gibt es in diesem Programm nicht.",
     "operator_not_found": "Diesen Betreiber gibt es hier nicht.",
     "password_too_weak": "Das Passwort ist eines von denen, die zuerst probiert werden.",
     "scope_not_yours": "Niemand gibt Rechte weiter, die er selbst nicht hat.",

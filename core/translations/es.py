@@ -106,6 +106,7 @@ TEXTS: Final[dict[str, str]] = {
     "mfa_token_invalid": "El inicio de sesión se completó o se abandonó; empiece de nuevo.",
     "not_resendable": "El aviso está en camino o se envió, o ya no se guarda lo que decía.",
     "notification_not_found": "No existe ese aviso en este programa.",
+    "notice_not_found": "No existe esa comunicación en este programa.",
     "operator_not_found": "No existe ese operador aquí.",
     "password_too_weak": "La contraseña es una de las que se prueban primero.",
     "scope_not_yours": "Nadie cede lo que no puede hacer por sí mismo.",

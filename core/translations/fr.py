@@ -107,6 +107,7 @@ TEXTS: Final[dict[str, str]] = {
     "mfa_token_invalid": "La connexion a été achevée ou abandonnée ; recommencez.",
     "not_resendable": "Le message est en route ou envoyé, ou son contenu n'est plus gardé.",
     "notification_not_found": "Ce message n'existe pas dans ce programme.",
+    "notice_not_found": "Cet avis n'existe pas dans ce programme.",
     "operator_not_found": "Cet opérateur n'existe pas ici.",
     "password_too_weak": "Le mot de passe est de ceux que l'on essaie en premier.",
     "scope_not_yours": "Nul ne transmet un droit qu'il n'a pas.",

@@ -20,6 +20,7 @@ from db import (
     kyc,
     members,
     networks,
+    notices,
     notifications,
     payout_methods,
     pg,
@@ -47,7 +48,13 @@ NOTE = notifications.New(
     dedupe_key="k",
 )
 
-
+NOTICE = notices.Notice(
+    program_id=PROGRAM,
+    member_id="mem_1",
+    template="cashback_credited",
+    variables={"amount": "₹50.00"},
+    dedupe_key="k",
+)
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 DOCUMENT = Document(kind="pan", number="ABCPE1234F", name="Asha")
 DETAILS = Upi(vpa="asha@okbank", name="Asha")
@@ -92,6 +99,7 @@ async def owner(db: pg.Db, database: DatabaseUrls) -> AsyncIterator[pg.Db]:
     await webhooks.add(db, RING, PROGRAM, "whk_1", endpoint, "whsec_one")
     await webhooks.rotate(db, RING, PROGRAM, "whk_1", "whsec_two", 24)
     await notifications.add(db, RING, NOTE)
+    await notices.tell(db, RING, NOTICE)
     await kyc.put(db, RING, PROGRAM, "mem_1", DOCUMENT, NOW)
     await payout_methods.add(db, RING, PROGRAM, "mem_1", "pmt_1", DETAILS, NOW)
     sealed = payout_methods.seal(RING, DETAILS, withdrawals.DESTINATION, "wdr_1")

@@ -152,6 +152,8 @@ test_template | programs:write | owner admin app
 list_notifications | members:read | staff owner app
 get_notification | members:read | staff owner app
 resend_notification | members:write | staff owner app
+list_notices | members:read | staff owner app
+get_notice | members:read | staff owner app
 report_sendgrid | - | anyone
 report_ses | - | anyone
 report_twilio | - | anyone

@@ -145,6 +145,11 @@ async def a_notification(world: World) -> str:
     return str(await world.db.fetchval("SELECT max(id) FROM notification"))
 
 
+async def a_notice(world: World) -> str:
+    await a_withdrawal(world)
+    return str(await world.db.fetchval("SELECT max(id) FROM notice"))
+
+
 async def an_export(world: World) -> str:
     return str((await post(world, f"/v1/members/{await a_member(world)}/export", {}))["id"])
 
@@ -239,6 +244,7 @@ MAKE: Final[dict[str, Make]] = {
     "session_id": a_session,
     "key_id": a_key,
     "notification_id": a_notification,
+    "notice_id": a_notice,
     "export_id": an_export,
     "erasure_id": an_erasure,
     "subscription_id": a_push_subscription,

@@ -27,6 +27,7 @@ from db import (
     kyc,
     ledger,
     members,
+    notices,
     notifications,
     outbox,
     payout_methods,
@@ -88,6 +89,7 @@ async def member(db: pg.Db) -> str:
             recorded_by=member_id,
         )
         await notifications.add(db, RING, note(member_id, mail))
+        await notices.tell(db, RING, notice(member_id))
         device = sealing.seal(RING, mail, "push_subscription.address", f"psh_{member_id}")
         await db.execute(rows.DEVICE, member_id, PROGRAM, device)
         await preferences.put(db, PROGRAM, member_id, [Unwanted("news", "sms")], an_hour_far_off())
@@ -128,6 +130,16 @@ def note(member_id: str, mail: str) -> notifications.New:
         language="en",
         variables={"code": "482913", "minutes": 5},
         dedupe_key=member_id,
+    )
+
+
+def notice(member_id: str) -> notices.Notice:
+    return notices.Notice(
+        program_id=PROGRAM,
+        member_id=member_id,
+        template="cashback_credited",
+        variables={"amount": "₹50.00"},
+        dedupe_key=f"notice of {member_id}",
     )
 
 

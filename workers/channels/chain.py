@@ -74,15 +74,29 @@ class Link:
 class Chain:
     """The providers of one channel in the order in which they are asked."""
 
-    def __init__(self, links: Sequence[Link], clock: Callable[[], float] | None = None) -> None:
-        """`clock` gives seconds; the running loop's unless a test has its own."""
+    def __init__(
+        self,
+        links: Sequence[Link],
+        clock: Callable[[], float] | None = None,
+        *,
+        is_stand_in: bool = False,
+    ) -> None:
+        """`clock` gives seconds; the running loop's unless a test has its own. A stand-in keeps
+        what is sent by a channel that nobody is set up for, while others have providers.
+        """
         self.links: Final = tuple(links)
+        self._is_stand_in = is_stand_in
         self._clock = clock
 
     @property
     def slugs(self) -> tuple[str, ...]:
         """Who is asked, in order."""
         return tuple(link.provider.slug for link in self.links)
+
+    def is_set_up_for(self, message: Message) -> bool:
+        """Whether somebody can bring this message to its recipient."""
+        takes = any(link.provider.takes(message) for link in self.links)
+        return takes and not self._is_stand_in
 
     async def deliver(self, send: Send, message: Message, begin: Begin) -> Ended:
         """Make one attempt, with all providers that it takes."""

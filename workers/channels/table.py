@@ -36,10 +36,14 @@ def chosen(settings: Settings) -> Channels:
     """The channels of an installation; what nobody was named for lands in a folder. BadSetting."""
     known = _known(settings)
     links = {slug: Link(made.provider, made.rate_per_s) for slug, made in known.items()}
-    return {
-        channel: Chain([links[slug] for slug in _order(settings, channel, known)])
-        for channel in get_args(Channel)
-    }
+
+    def chain(channel: Channel) -> Chain:
+        order = _order(settings, channel, known)
+        is_named = bool(settings.providers_of(channel))
+        is_stand_in = order == [Folder.slug] and len(known) > 1 and not is_named
+        return Chain([links[slug] for slug in order], is_stand_in=is_stand_in)
+
+    return {channel: chain(channel) for channel in get_args(Channel)}
 
 
 def _known(settings: Settings) -> dict[str, Made]:

@@ -16,6 +16,8 @@ Delivery = Literal["accepted", "sent", "delivered", "read", "undelivered", "boun
 
 #: From the first to the last.
 ORDER: Final[tuple[Delivery, ...]] = get_args(Delivery)
+#: After these it will not arrive any more.
+LOST: Final[frozenset[Delivery]] = frozenset({"undelivered", "bounced"})
 DETAIL_LENGTH_MAX: Final = 120
 
 
