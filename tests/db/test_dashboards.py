@@ -125,7 +125,7 @@ async def test_of_a_budget_that_is_left_which_no_award_has_used(db: pg.Db) -> No
 
 
 INDEXES: Final = {
-    "MEMBERS": ("member_by_program",),
+    "MEMBERS": ("member_(by_program|external_id_is_unique)",),
     "ACTIVITY": ("account_is_unique", "ledger_transaction_by_(member|time)"),
     "EVENTS": ("ledger_transaction_by_(member|time)",),
     "CLICKS": ("click_daily_by_program",),
