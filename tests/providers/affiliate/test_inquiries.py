@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import BadSetting
 from core.providers.affiliate.protocol import (
     AuthRefused,
     BadAnswer,
@@ -66,6 +67,16 @@ async def ask(setup: Setup, **changes: Any) -> str:
 @pytest.mark.parametrize("setup", KINDS, indirect=True)
 def test_one_network_is_known_to_have_an_api_for_it(setup: Setup) -> None:
     assert isinstance(setup.ours, CanInquire) == (setup.theirs.slug == "impact")
+
+
+@pytest.mark.parametrize("setup", KINDS, indirect=True)
+def test_who_gets_mail_has_an_address(setup: Setup) -> None:
+    setup.with_config(contact_email="Partner.Support+tea@network.example", calls_per_minute=2)
+    for address in ("network.example", "a@b", "a b@network.example", "a@network.example\n"):
+        with pytest.raises(BadSetting, match="contact_email"):
+            setup.with_config(contact_email=address)
+    with pytest.raises(BadSetting, match="calls_per_minute"):
+        setup.with_config(calls_per_minute=1)
 
 
 @impact
