@@ -71,6 +71,7 @@ StampgateError                     500 internal_error
 │   ├── ConversionNotFound         404 conversion_not_found
 │   ├── FraudRuleNotFound          404 fraud_rule_not_found
 │   ├── FraudCaseNotFound          404 fraud_case_not_found
+│   ├── FraudListNotFound          404 fraud_list_not_found
 │   ├── ReclassificationNotFound   404 reclassification_not_found
 │   ├── ClaimNotFound              404 claim_not_found
 │   ├── ReferralCodeNotFound       404 referral_code_not_found
@@ -457,6 +458,10 @@ class FraudRuleNotFound(NotFound, code="fraud_rule_not_found"):
 
 class FraudCaseNotFound(NotFound, code="fraud_case_not_found"):
     """There is no such fraud case in this program."""
+
+
+class FraudListNotFound(NotFound, code="fraud_list_not_found"):
+    """The program has no list of this name."""
 
 
 class ReclassificationNotFound(NotFound, code="reclassification_not_found"):

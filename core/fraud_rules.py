@@ -6,16 +6,25 @@ seen, so that looking again later comes to the same.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from core import attribution, classes, clickid, conversions, errors, fraud_sources
+from core import (
+    attribution,
+    classes,
+    clickid,
+    conversions,
+    errors,
+    fraud_lists,
+    fraud_sources,
+)
 from core.classes import ClassName
 from core.conversions import Conversion
 from core.fraud_kinds import DAY_S, Count, Kind, Minor, Percent, Seconds, Window
+from core.fraud_lists import Found, Lists
 from core.fraud_sources import Key, Measure, Rate, Source
 from core.links import Host
 from core.withdrawal_rules import OfWithdrawal, WithdrawalVelocity
@@ -41,7 +50,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `from_address`: how many conversions came from its address, if that is known. `payees` are the
     members who are paid to one of the member's accounts, `holders` those who handed in the same
     document, the member included. `same_agent` is how many clicks on its link came from its click's
-    user agent, by window; `rates` are those of its sources.
+    user agent, by window; `rates` are those of its sources. `mail_lists` are the lists in which the
+    member's mail domain stands, `networks` those in which its click's network stood.
     """
 
     found: Conversion
@@ -54,6 +64,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     holders: int = 1
     same_agent: Mapping[int, int] = {}
     rates: Mapping[Key, Rate] = {}
+    mail_lists: Sequence[Found] = ()
+    networks: Sequence[Found] = ()
 
 
 class ClickToConversion(Kind, frozen=True, kw_only=True, tag="click_to_conversion"):
@@ -268,6 +280,33 @@ class SourceOutlier(Kind, frozen=True, kw_only=True, tag="source_outlier"):
         return f"{said}, {others} of {of_others} elsewhere: {apart:.1f} standard errors apart"
 
 
+class DisposableMail(Kind, frozen=True, kw_only=True, tag="disposable_mail"):
+    """The domain of the member's mail address stands in one of these lists, or in any; one that is
+    built in gives an address to anybody for some minutes."""
+
+    lists: Lists | None = None
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        found = fraud_lists.named(facts.mail_lists, self.lists)
+        if not found:
+            return None
+        return f"the domain of the member's mail address is in {', '.join(map(str, found))}"
+
+
+class ListedNetwork(Kind, frozen=True, kw_only=True, tag="listed_network"):
+    """Its click came from a network in one of these lists, or in any, when it was stored."""
+
+    lists: Lists | None = None
+
+    def why(self, facts: Facts) -> str | None:
+        """Why it is hit."""
+        found = fraud_lists.named(facts.networks, self.lists)
+        if not found:
+            return None
+        return f"its click came from a network in {', '.join(map(str, found))}"
+
+
 OfConversion: TypeAlias = (
     ClickToConversion
     | ClickClass
@@ -281,6 +320,8 @@ OfConversion: TypeAlias = (
     | SharedDocument
     | AgentBurst
     | SourceOutlier
+    | DisposableMail
+    | ListedNetwork
 )
 Condition: TypeAlias = OfConversion | OfWithdrawal
 

@@ -21,7 +21,7 @@ MEMORY_MAX: Final = 50_000
 COLUMNS: Final = (
     "day", "click_id", "program_id", "link_id", "clicked_at", "class", "reasons", "address_hash",
     "country", "device", "system", "browser", "user_agent", "referrer", "privacy_signal",
-    "member_id", "variant", "parameters",
+    "member_id", "variant", "parameters", "networks",
 )  # fmt: skip
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -62,10 +62,14 @@ class Made(NamedTuple):
 
 
 class Rows:
-    """Makes rows. `salts` holds the daily salts that addresses are hashed under, by day."""
+    """Makes rows. `salts` holds the daily salts that addresses are hashed under, by day; `listed`
+    in which lists of its program an address stands, of those in `listing`, which have lists.
+    """
 
     def __init__(self, resolve: Resolve) -> None:
         self.salts: dict[dt.date, bytes] = {}
+        self.listing: frozenset[str] = frozenset()
+        self.listed: dict[tuple[str, str], list[str]] = {}
         self._resolve = resolve
         self._agents: dict[str | None, useragents.Agent] = {}
         self._addresses: dict[tuple[dt.date, str], tuple[bytes, str | None]] = {}
@@ -76,8 +80,19 @@ class Rows:
         self.salts.clear()
         self._addresses.clear()
 
+    def unlisted(self, clicks: Iterable[Click]) -> set[tuple[str, str]]:
+        """Programs and addresses of which `listed` has yet to know."""
+        if not self.listing:
+            return set()
+        return {
+            (click.program_id, click.address)
+            for click in clicks
+            if click.program_id in self.listing and click.address and not click.privacy_signal
+        } - self.listed.keys()
+
     def make(self, click: Click) -> Made:
-        """The row of a click; ValueError for one that makes no sense, SaltMissing."""
+        """The row of a click; ValueError for one that makes no sense, SaltMissing. What is
+        `unlisted` stands in no list."""
         if len(click.click_id) != clickid.LENGTH:
             raise BadClickId(f"Expected {clickid.LENGTH} characters of Crockford base32")
         number = base32.decode(click.click_id)
@@ -86,17 +101,18 @@ class Rows:
         agent = self._agents.get(click.user_agent)
         if agent is None:
             agent = self._describe(click.user_agent)
-        address_hash, country = None, click.country
+        address_hash, country, networks = None, click.country, None
         if click.address is not None and not click.privacy_signal:
             address_hash, resolved = self._locate(day, click.address)
             country = country or resolved
+            networks = self.listed.get((click.program_id, click.address)) or None
         classes.NAMES[click.hit_class]
         row = (
             day, click.click_id, click.program_id, click.link_id,
             _EPOCH + dt.timedelta(milliseconds=ms), click.hit_class, click.reasons, address_hash,
             country, *agent, click.user_agent, click.referrer, click.privacy_signal,
             click.member_id, click.variant,
-            _encode_json(click.parameters).decode() if click.parameters else None,
+            _encode_json(click.parameters).decode() if click.parameters else None, networks,
         )  # fmt: skip
         boot = None if click.preminted else number >> 96 & 0xFFFF
         return Made(row, boot, number >> 64 & 0xFFFFFFFF)

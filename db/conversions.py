@@ -267,7 +267,7 @@ async def _settle(
     ]
     await db.execute(STORE, msgspec.json.encode([after for _, after in done]).decode())
     if is_judged:
-        done, held = await fraud.judge(db, network.program_id, done, act)
+        done, held = await fraud.judge(db, ring, network.program_id, done, act)
         words |= dict.fromkeys(held, "held_for_review")
     negative = await bookings.move(db, ring, network.program_id, done, act)
     await bookings.announce(db, done, negative, act)

@@ -5,6 +5,7 @@ and moves their checkpoints, each by compare-and-set, so that a late twin change
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
@@ -12,6 +13,7 @@ import asyncpg
 import msgspec
 
 from core import errors, events
+from core.fraud_lists import Found
 from db import click_rows, ledger
 from db.pg import Db
 
@@ -94,6 +96,17 @@ SELECT * FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::timestamptz[
 """
 KEEP_SALT: Final = "INSERT INTO address_salt (day, salt) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 FIND_SALT: Final = "SELECT salt FROM address_salt WHERE day = $1"
+# A program's lists of networks change now and then; what is known of them is forgotten as often.
+LISTS_S: Final = 30.0
+LISTING: Final = "SELECT DISTINCT program_id FROM fraud_list WHERE kind = 'networks'"
+# Of one list the closest network.
+LISTED: Final = """
+SELECT DISTINCT ON (asked.program_id, asked.address, n.name)
+       asked.program_id, asked.address, n.name, n.label
+  FROM unnest($1::text[], $2::text[]) AS asked (program_id, address)
+  JOIN listed_network n ON n.program_id = asked.program_id AND n.network >>= asked.address::inet
+ ORDER BY asked.program_id, asked.address, n.name, masklen(n.network) DESC
+"""
 
 # What one bad event raises, in our code or in PostgreSQL; a lost connection is none of these.
 REFUSALS: Final = (
@@ -117,6 +130,7 @@ class Flush:
         self._rows = rows
         self._announce = announce
         self._book = ledger.Book()
+        self._lists_until = 0.0
 
     async def prepare(self, db: Db) -> None:
         """Once per connection."""
@@ -213,6 +227,7 @@ class Flush:
         return len(fresh)
 
     async def _make(self, db: Db, clicks: list[events.Click]) -> list[click_rows.Made]:
+        await self._look_up(db, clicks)
         make = self._rows.make
         while True:
             try:
@@ -220,6 +235,22 @@ class Flush:
             except click_rows.SaltMissing as missing:
                 await db.execute(KEEP_SALT, missing.day, secrets.token_bytes(32))
                 self._rows.salts[missing.day] = await db.fetchval(FIND_SALT, missing.day)
+
+    async def _look_up(self, db: Db, clicks: list[events.Click]) -> None:
+        """Find in which lists of their programs the networks of clicks stand."""
+        rows = self._rows
+        if time.monotonic() >= self._lists_until:
+            rows.listing = frozenset(row["program_id"] for row in await db.fetch(LISTING))
+            rows.listed.clear()
+            self._lists_until = time.monotonic() + LISTS_S
+        asked = sorted(rows.unlisted(clicks))
+        if not asked:
+            return
+        found = await db.fetch(LISTED, *(list(column) for column in zip(*asked, strict=True)))
+        rows.listed |= {one: [] for one in asked}
+        for row in found:
+            packed = Found(row["name"], row["label"]).packed
+            rows.listed[row["program_id"], row["address"]].append(packed)
 
 
 def is_points(stream: str) -> bool:

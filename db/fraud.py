@@ -17,6 +17,7 @@ from core import conversions, fraud
 from core.conversions import Conversion
 from core.fraud import CaseState, Hit
 from core.fraud_rules import OfConversion
+from core.keyring import KeyRing
 from db import bookings, fraud_facts, fraud_rules, webhooks
 from db.bookings import Act, Pair
 from db.pg import Db
@@ -97,7 +98,7 @@ class Change(NamedTuple):
 
 
 async def judge(
-    db: Db, program_id: str, pairs: Sequence[Pair], act: Act
+    db: Db, ring: KeyRing, program_id: str, pairs: Sequence[Pair], act: Act
 ) -> tuple[list[Pair], set[str]]:
     """Look at what reports changed: the same pairs as the rules leave them, which are stored, and
     which conversions they hold."""
@@ -109,7 +110,8 @@ async def judge(
     if not found:
         return list(pairs), set()
     known = await standing(db, program_id, [one.id for one in found])
-    facts = await fraud_facts.collect(db, program_id, found, [one.condition for one in rules])
+    conditions = [one.condition for one in rules]
+    facts = await fraud_facts.collect(db, ring, program_id, found, conditions)
     new = {one.found.id: fraud.hits(rules, one, known[one.found.id]) for one in facts}
     graded = {one.id: fraud.graded(one, new[one.id]) for one in found if new[one.id]}
     changed = [one for one in found if graded.get(one.id, one) != one]

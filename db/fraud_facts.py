@@ -12,15 +12,19 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from core import clickid, clicks, conversions
+from core import fraud_lists as fraud_lists_
 from core.conversions import Conversion
 from core.fraud_kinds import HISTORY_MAX
+from core.fraud_lists import Found
 from core.fraud_rules import (
     AddressVelocity,
     AgentBurst,
     ClickClass,
     Condition,
+    DisposableMail,
     Facts,
     History,
+    ListedNetwork,
     NewMember,
     Referrer,
     SharedDocument,
@@ -28,11 +32,12 @@ from core.fraud_rules import (
     SourceOutlier,
     spans_s,
 )
-from db import fraud_addresses, fraud_agents, fraud_sources
+from core.keyring import KeyRing
+from db import fraud_addresses, fraud_agents, fraud_lists, fraud_sources
 from db.pg import Db
 
 CLICKS: Final = """
-SELECT c.click_id, c.class AS hit_class, c.referrer
+SELECT c.click_id, c.class AS hit_class, c.referrer, c.networks
   FROM unnest($2::date[], $3::text[]) AS wanted (day, click_id) JOIN click c USING (day, click_id)
  WHERE c.program_id = $1
 """
@@ -70,18 +75,23 @@ SELECT own.member_id, count(*) AS members
 class _Click(NamedTuple):
     hit_class: int | None
     referrer: str
+    networks: list[Found]
 
 
-_UNKNOWN: Final = _Click(None, "")
+_UNKNOWN: Final = _Click(None, "", [])
 
 
 async def collect(
-    db: Db, program_id: str, found: Sequence[Conversion], conditions: Sequence[Condition]
+    db: Db,
+    ring: KeyRing,
+    program_id: str,
+    found: Sequence[Conversion],
+    conditions: Sequence[Condition],
 ) -> list[Facts]:
     """What these conditions need to know of stored conversions of members, in their order."""
     members = sorted({one.member_id for one in found if one.member_id is not None})
     known: dict[str, _Click] = {}
-    if _has(conditions, ClickClass, Referrer):
+    if _has(conditions, ClickClass, Referrer, ListedNetwork):
         known = await _clicks(db, program_id, found)
     histories = await _histories(db, program_id, found, spans_s(conditions))
     windows = {one.window_s for one in conditions if isinstance(one, AddressVelocity)}
@@ -99,6 +109,9 @@ async def collect(
     holders: dict[str, int] = {}
     if _has(conditions, SharedDocument):
         holders = _by_member(await db.fetch(HOLDERS, program_id, members))
+    mails: dict[str, list[Found]] = {}
+    if _has(conditions, DisposableMail):
+        mails = await fraud_lists.of_mails(db, ring, program_id, members)
     made = []
     for one in found:
         click, member_id = known.get(one.own_click_id or "", _UNKNOWN), one.member_id or ""
@@ -114,6 +127,8 @@ async def collect(
                 holders=holders.get(member_id, 1),
                 same_agent=bursts[one.own_click_id or ""],
                 rates=rates[one.network_id] | rates[one.link_id or ""],
+                mail_lists=mails.get(member_id, ()),
+                networks=click.networks,
             )
         )
     return made
@@ -125,7 +140,11 @@ async def _clicks(db: Db, program_id: str, found: Sequence[Conversion]) -> dict[
     days = [conversions.moment(one.ms).date() for one in wanted]
     rows = await db.fetch(CLICKS, program_id, days, [one.text for one in wanted])
     return {
-        row["click_id"]: _Click(row["hit_class"], clicks.referrer_host(row["referrer"] or ""))
+        row["click_id"]: _Click(
+            row["hit_class"],
+            clicks.referrer_host(row["referrer"] or ""),
+            [fraud_lists_.parse(one) for one in row["networks"] or ()],
+        )
         for row in rows
     }
 

@@ -23,7 +23,7 @@ BEGIN
         GRANT UPDATE ON member_export, erasure TO stampgate_app;
         GRANT DELETE ON consent, notification TO stampgate_app;
         -- An erased member's clicks go on counting, for nobody.
-        GRANT UPDATE (member_id, address_hash, user_agent, referrer, parameters) ON click
+        GRANT UPDATE (member_id, address_hash, user_agent, referrer, parameters, networks) ON click
             TO stampgate_app;
         GRANT INSERT ON idempotency, notification TO stampgate_app;
         GRANT INSERT, UPDATE, DELETE ON notice TO stampgate_app;
@@ -57,7 +57,8 @@ BEGIN
         GRANT INSERT, UPDATE ON fraud_rule, fraud_case, fraud_hit TO stampgate_app;
         GRANT INSERT ON fraud_rule_version TO stampgate_app;
         GRANT INSERT, UPDATE ON reclassification TO stampgate_app;
-        GRANT INSERT, DELETE ON source_rate TO stampgate_app;
+        GRANT INSERT, DELETE ON source_rate, listed_network, listed_domain TO stampgate_app;
+        GRANT INSERT, UPDATE, DELETE ON fraud_list TO stampgate_app;
         GRANT INSERT, UPDATE ON referral TO stampgate_app;
         GRANT INSERT, DELETE ON referral_code TO stampgate_app;
         GRANT USAGE ON SEQUENCE link_version TO stampgate_app;

@@ -69,13 +69,14 @@ SELECT id, unit, amount, captured, state, expires_at, updated_at FROM hold
 """
 EXPORT_CLICKS: Final = """
 SELECT click_id, link_id, clicked_at, country, device, system, browser, user_agent, referrer,
-       parameters
+       parameters, networks
   FROM click WHERE program_id = $1 AND member_id = $2 ORDER BY click_id
 """
 # The click goes on counting for its link; whose it was is forgotten.
 ERASE_CLICKS: Final = """
 UPDATE click
-   SET member_id = NULL, address_hash = NULL, user_agent = NULL, referrer = NULL, parameters = NULL
+   SET member_id = NULL, address_hash = NULL, user_agent = NULL, referrer = NULL, parameters = NULL,
+       networks = NULL
  WHERE program_id = $1 AND member_id = $2
 """
 EXPORT_NOTIFICATIONS: Final = """

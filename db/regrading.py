@@ -69,9 +69,8 @@ async def look(
     named = {one.case_id for known in loud.values() for one in known if one.case_id is not None}
     opened = await stored.cases(db, network.program_id, names, sorted(named))
     cases = {one.id: one for one in opened}
-    facts = await fraud_facts.collect(
-        db, network.program_id, [_at_stake(one, cases) for one in judged], [rule.condition]
-    )
+    stakes = [_at_stake(one, cases) for one in judged]
+    facts = await fraud_facts.collect(db, ring, network.program_id, stakes, [rule.condition])
     plans = [
         plan
         for one, fact in zip(judged, facts, strict=True)

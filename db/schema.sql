@@ -370,7 +370,8 @@ CREATE TABLE public.click (
     privacy_signal boolean NOT NULL,
     member_id text COLLATE pg_catalog."C",
     variant text,
-    parameters jsonb
+    parameters jsonb,
+    networks text[]
 )
 PARTITION BY RANGE (day);
 
@@ -410,7 +411,8 @@ CREATE TABLE public.click_default (
     privacy_signal boolean CONSTRAINT click_privacy_signal_not_null NOT NULL,
     member_id text COLLATE pg_catalog."C",
     variant text,
-    parameters jsonb
+    parameters jsonb,
+    networks text[]
 );
 
 CREATE TABLE public.consent (
@@ -550,6 +552,16 @@ CREATE TABLE public.fraud_hit (
     withdrawn_at timestamp with time zone,
     CONSTRAINT fraud_hit_action_is_known CHECK ((action = ANY (ARRAY['flag'::text, 'hold'::text, 'reject'::text]))),
     CONSTRAINT fraud_hit_in_shadow_opens_no_case CHECK ((is_shadow = (case_id IS NULL)))
+);
+
+CREATE TABLE public.fraud_list (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    entries integer NOT NULL,
+    updated_by text NOT NULL COLLATE pg_catalog."C",
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT fraud_list_kind_is_known CHECK ((kind = ANY (ARRAY['networks'::text, 'mail_domains'::text])))
 );
 
 CREATE TABLE public.fraud_rule (
@@ -719,6 +731,20 @@ CREATE TABLE public.link (
     version bigint DEFAULT nextval('public.link_version'::regclass) NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.listed_domain (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    domain text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    label text NOT NULL
+);
+
+CREATE TABLE public.listed_network (
+    program_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    network cidr NOT NULL,
+    label text NOT NULL
 );
 
 CREATE TABLE public.member (
@@ -1456,6 +1482,9 @@ ALTER TABLE ONLY public.fraud_case
 ALTER TABLE ONLY public.fraud_hit
     ADD CONSTRAINT fraud_hit_pkey PRIMARY KEY (conversion_id, rule_id, rule_version);
 
+ALTER TABLE ONLY public.fraud_list
+    ADD CONSTRAINT fraud_list_pkey PRIMARY KEY (program_id, name);
+
 ALTER TABLE ONLY public.fraud_rule
     ADD CONSTRAINT fraud_rule_pkey PRIMARY KEY (id);
 
@@ -1500,6 +1529,12 @@ ALTER TABLE ONLY public.link
 
 ALTER TABLE ONLY public.link
     ADD CONSTRAINT link_slug_is_unique UNIQUE (slug);
+
+ALTER TABLE ONLY public.listed_domain
+    ADD CONSTRAINT listed_domain_pkey PRIMARY KEY (program_id, domain, name);
+
+ALTER TABLE ONLY public.listed_network
+    ADD CONSTRAINT listed_network_pkey PRIMARY KEY (program_id, name, network);
 
 ALTER TABLE ONLY public.member_contact
     ADD CONSTRAINT member_contact_is_unique UNIQUE (program_id, channel, hash);
@@ -1785,6 +1820,10 @@ CREATE INDEX ledger_transaction_reversal ON public.ledger_transaction USING btre
 
 CREATE INDEX link_by_program ON public.link USING btree (program_id, id);
 
+CREATE INDEX listed_domain_by_name ON public.listed_domain USING btree (program_id, name);
+
+CREATE INDEX listed_network_by_network ON public.listed_network USING gist (network inet_ops);
+
 CREATE INDEX member_banned ON public.member USING btree (program_id, id) WHERE (banned_at IS NOT NULL);
 
 CREATE INDEX member_by_program ON public.member USING btree (program_id, id);
@@ -1969,6 +2008,9 @@ ALTER TABLE ONLY public.erasure
 
 ALTER TABLE ONLY public.exchange_rate
     ADD CONSTRAINT exchange_rate_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
+
+ALTER TABLE ONLY public.fraud_list
+    ADD CONSTRAINT fraud_list_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);
 
 ALTER TABLE ONLY public.fraud_rule
     ADD CONSTRAINT fraud_rule_program_exists FOREIGN KEY (program_id) REFERENCES public.program(id);

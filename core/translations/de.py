@@ -173,6 +173,7 @@ TEXTS: Final[dict[str, str]] = {
     "fraud_rule_not_found": "Diese Betrugsregel gibt es in diesem Programm nicht.",
     "fraud_case_not_found": "Diesen Betrugsfall gibt es in diesem Programm nicht.",
     "fraud_case_not_open": "Über den Fall ist schon entschieden.",
+    "fraud_list_not_found": "Eine Liste dieses Namens gibt es in diesem Programm nicht.",
     "reclassification_not_found": "Diese Neubewertung gibt es in diesem Programm nicht.",
     "network_not_found": "Dieses Affiliate-Netzwerk gibt es in diesem Programm nicht.",
     "postback_not_found": "Diesen Postback gibt es in diesem Programm nicht.",

@@ -151,6 +151,7 @@ TEXTS: Final[dict[str, str]] = {
     "fraud_rule_not_found": "No existe esa regla antifraude en este programa.",
     "fraud_case_not_found": "No existe ese caso de fraude en este programa.",
     "fraud_case_not_open": "El caso ya está decidido.",
+    "fraud_list_not_found": "No existe una lista con ese nombre en este programa.",
     "reclassification_not_found": "No existe esa reclasificación en este programa.",
     "network_not_found": "No existe esa red de afiliados en este programa.",
     "postback_not_found": "No existe ese postback en este programa.",

@@ -159,6 +159,7 @@ TEXTS: Final[dict[str, str]] = {
     "fraud_rule_not_found": "Cette règle antifraude n'existe pas dans ce programme.",
     "fraud_case_not_found": "Ce dossier de fraude n'existe pas dans ce programme.",
     "fraud_case_not_open": "Le dossier est déjà décidé.",
+    "fraud_list_not_found": "Ce programme n'a pas de liste de ce nom.",
     "reclassification_not_found": "Ce reclassement n'existe pas dans ce programme.",
     "network_not_found": "Ce réseau d'affiliation n'existe pas dans ce programme.",
     "postback_not_found": "Ce postback n'existe pas dans ce programme.",

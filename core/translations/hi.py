@@ -125,6 +125,7 @@ TEXTS: Final[dict[str, str]] = {
     "fraud_rule_not_found": "इस प्रोग्राम में यह धोखाधड़ी नियम नहीं है।",
     "fraud_case_not_found": "इस प्रोग्राम में यह धोखाधड़ी मामला नहीं है।",
     "fraud_case_not_open": "इस मामले पर निर्णय हो चुका है।",
+    "fraud_list_not_found": "इस प्रोग्राम में इस नाम की सूची नहीं है।",
     "reclassification_not_found": "इस प्रोग्राम में यह पुनर्वर्गीकरण नहीं है।",
     "network_not_found": "इस प्रोग्राम में यह एफ़िलिएट नेटवर्क नहीं है।",
     "postback_not_found": "इस प्रोग्राम में यह पोस्टबैक नहीं है।",

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from core import clickid, conversions, errors, fraud, fraud_rules, ids
+from core import clickid, conversions, errors, fraud, fraud_lists, fraud_rules, ids
 from core.conversions import Conversion
 from core.fraud import Action, Hit, Rule
+from core.fraud_lists import Found
 from core.fraud_rules import (
     AddressVelocity,
     AgentBurst,
@@ -18,8 +19,10 @@ from core.fraud_rules import (
     ClickClass,
     ClickToConversion,
     Condition,
+    DisposableMail,
     Facts,
     History,
+    ListedNetwork,
     MemberVelocity,
     NewMember,
     OfConversion,
@@ -99,6 +102,7 @@ TAKEN = Reversals(percent=50, at_least=4, window_s=DAY)
 BURST = AgentBurst(most=3)
 REFUSED = SourceOutlier(of="approvals")
 FAST = SourceOutlier(of="conversions", at_least=100)
+BUILT_IN, TOR = Found(fraud_lists.BUILT_IN, ""), Found("tor", "exit")
 
 EDGES: list[tuple[OfConversion, Facts, bool]] = [
     (LATE, after(4_999), True),
@@ -154,6 +158,13 @@ EDGES: list[tuple[OfConversion, Facts, bool]] = [
     (REFUSED, known(), False),
     (FAST, compared((30, 100), (20, 1_000), "conversions"), True),
     (FAST, compared((0, 100), (500, 1_000), "conversions"), False),
+    (DisposableMail(), known(mail_lists=[BUILT_IN]), True),
+    (DisposableMail(), known(), False),
+    (DisposableMail(lists=["own"]), known(mail_lists=[BUILT_IN]), False),
+    (ListedNetwork(), known(networks=[TOR]), True),
+    (ListedNetwork(), known(), False),
+    (ListedNetwork(lists=["tor"]), known(networks=[TOR]), True),
+    (ListedNetwork(lists=["hosting"]), known(networks=[TOR]), False),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 
@@ -272,3 +273,60 @@ def test_the_books_balance_whatever_happens(database: DatabaseUrls) -> None:
     check()
     loop.run_until_complete(db.close())
     loop.close()
+
+
+async def list_networks(owner: Db, program: str, name: str, *networks: tuple[str, str]) -> None:
+    await owner.execute(
+        """INSERT INTO program (id, name, currency, time_zone) VALUES ($1, 'Tea', 'INR', 'UTC')
+               ON CONFLICT DO NOTHING""",
+        program,
+    )
+    await owner.execute(
+        "INSERT INTO fraud_list VALUES ($1, $2, 'networks', 1, 'opr_1', now())", program, name
+    )
+    said = "INSERT INTO listed_network VALUES ($1, $2, $3::text::cidr, $4)"
+    await owner.executemany(said, [(program, name, *one) for one in networks])
+
+
+async def networks(db: Db, *clicks: Click) -> list[list[str] | None]:
+    found = pairs(await db.fetch("SELECT click_id, networks FROM click"))
+    return [found[one.click_id] for one in clicks]
+
+
+async def test_a_click_keeps_in_which_lists_of_its_program_its_network_stood(
+    db: Db, owner: Db
+) -> None:
+    await list_networks(owner, PROGRAM, "a", ("203.0.0.0/16", "wide"), ("203.0.113.0/24", "close"))
+    await list_networks(owner, PROGRAM, "b", ("203.0.113.0/24", ""), ("2001:db8::/32", "six"))
+    await list_networks(owner, "prg_2", "theirs", ("203.0.113.0/24", ""))
+    once = await flusher(db)
+    listed, twice = click(), click(address="2001:db8:1::")
+    away = [
+        click(address="203.1.113.0"),
+        click(address=None),
+        click(privacy_signal=True),
+        click(program_id="prg_3", link_id="lnk_3"),
+    ]
+    entry = batch(listed, twice, *away)
+    await once.apply(db, [Portion(CLICKS, "0-0", [entry])])
+    assert await networks(db, listed, twice, *away) == [
+        ["a close", "b "], ["b six"], None, None, None, None,
+    ]  # fmt: skip
+
+
+async def test_a_list_is_heeded_after_a_while(
+    db: Db, owner: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = await flusher(db)
+    clicks = [click() for _ in range(4)]
+    entries = [batch(one) for one in clicks]
+    await once.apply(db, [Portion(CLICKS, "0-0", entries[:1])])
+    await list_networks(owner, PROGRAM, "a", ("203.0.113.0/24", ""))
+    await once.apply(db, [Portion(CLICKS, entries[0].id, entries[1:2])])
+    now_s = time.monotonic() + flush.LISTS_S
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    await once.apply(db, [Portion(CLICKS, entries[1].id, entries[2:3])])
+    await owner.execute("DELETE FROM listed_network")
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + flush.LISTS_S)
+    await once.apply(db, [Portion(CLICKS, entries[2].id, entries[3:])])
+    assert await networks(db, *clicks) == [None, None, ["a "], None]

@@ -13,6 +13,8 @@ from core.fraud_rules import (
     AgentBurst,
     ClickClass,
     ClickToConversion,
+    DisposableMail,
+    ListedNetwork,
     MemberVelocity,
     NewMember,
     Referrer,
@@ -180,7 +182,7 @@ async def test_as_many_statements_look_at_many_as_at_one(db: pg.Db, click: Click
         *(ClickClass(), MemberVelocity(most=1, window_s=60), Reversals(percent=1)),
         *(NewMember(younger_than_s=60), SharedPayoutMethod(), SharedDocument(), ALL),
         *(AddressVelocity(most=1, window_s=60), AgentBurst(most=1)),
-        SourceOutlier(of="approvals"),
+        *(SourceOutlier(of="approvals"), DisposableMail(), ListedNetwork()),
     ):
         await add(db, condition)
     await statements("warm", 1)

@@ -265,6 +265,10 @@ get_fraud_case | conversions:read | staff owner app
 release_fraud_case | conversions:write | owner app
 reject_fraud_case | conversions:write | owner app
 ban_fraud_case | conversions:write | owner app
+list_fraud_lists | conversions:read | staff owner app
+put_fraud_list | conversions:write | owner app
+import_fraud_list | conversions:write | owner app
+delete_fraud_list | conversions:write | owner app
 create_reclassification | conversions:write | owner app
 list_reclassifications | conversions:read | staff owner app
 get_reclassification | conversions:read | staff owner app
