@@ -32,9 +32,9 @@ async def test_a_repeated_create_gets_the_first_answer_and_changes_nothing(
 async def test_a_key_with_another_body_or_on_another_route_is_refused(
     client: Client, db: Db
 ) -> None:
-    await client.post("/v1/members", {}, Idempotency_Key="k1")
+    await client.post("/v1/members", {"name": "A"}, Idempotency_Key="k1")
     before = await counts(db)
-    for path, body in (("/v1/members", {"name": "B"}), ("/v1/merchants", {"name": "B"})):
+    for path, body in (("/v1/members", {"name": "B"}), ("/v1/merchants", {"name": "A"})):
         refused = await client.post(path, body, Idempotency_Key="k1")
         assert (refused.status, refused.code) == (422, "idempotency_key_reused")
     assert await counts(db) == before

@@ -167,6 +167,8 @@ async def test_a_rotated_key_overlaps_with_what_it_was(client: Client, db: Db, a
     assert rotated["prefix"] != key["prefix"]
     for text in (key["key"], rotated["key"]):
         assert (await ask(holder(client, text))).status == 200
+    left_s = "SELECT extract(epoch FROM previous_until - now())::float8 FROM api_key"
+    assert 3_500 < await db.fetchval(left_s) <= 3_600
     await db.execute("UPDATE api_key SET previous_until = now() - interval '1 second'")
     app.credentials.forget(key["id"])
     assert (await ask(holder(client, key["key"]))).code == "api_key_expired"

@@ -135,6 +135,9 @@ async def test_an_access_that_was_ended_opens_nothing(client: Client, db: Db) ->
     assert (await admin(client, session="ses_b").delete(f"{PATH}/{glass['id']}")).status == 204
     refused = await let_in.get("/v1/members")
     assert (refused.status, refused.code) == (401, "token_revoked")
+    # Also for processes that no announcement reaches.
+    until = await db.fetchval("SELECT until FROM revocation WHERE id = $1", glass["id"])
+    assert until.timestamp() > people.claims(glass["access_token"])["exp"] + tokens.LEEWAY_S
     assert (await caller.get("/v1/programs")).status == 200
     for glass_id in (glass["id"], NOBODYS, "x"):
         again = await caller.delete(f"{PATH}/{glass_id}")

@@ -33,7 +33,9 @@ async def test_members_see_their_own_points_and_how_they_came_about(
         assert (refused.status, refused.code) == (403, "insufficient_scope")
     logs = await asha.client.get("/rewardlogs")
     assert logs.body == (await asha.client.get("/v1/me/activity")).body
-    assert (await bela.client.get("/v1/me/balances")).body["points"]["available"] == 0
+    for query in ("", f"?member_id={asha.id}"):
+        shown = (await bela.client.get(f"/v1/me/balances{query}")).body
+        assert shown["points"]["available"] == 0
     assert (await bela.client.get("/v1/me/activity")).body["data"] == []
 
 

@@ -202,5 +202,9 @@ async def test_a_member_is_found_by_mail_or_phone(
     assert (await other.get(f"{path}?email=asha%40example.com")).code == "member_not_found"
     for query in ("", "email=a%40b.de&phone=%2B919812345678", "email=x", "phone=12", "name=Asha"):
         assert (await client.get(f"{path}?{query}")).code == "invalid_request"
+    # Who is a member of two programs is found as the member of each.
+    there = (await other.post("/v1/members", brought)).body
+    for caller, member in ((client, asha), (other, there)):
+        assert (await caller.get(f"{path}?email=asha%40example.com")).body["member"] == member
     assert (await client.delete(f"/v1/members/{asha['id']}")).status == 204
     assert (await client.get(f"{path}?email=asha%40example.com")).code == "member_not_found"

@@ -52,6 +52,8 @@ async def test_a_stolen_token_is_void_in_all_processes_and_stays_so(
     )
     voided = {token_id, people.claims(seen)["jti"]}
     assert {tuple(row) for row in written} == {(program_id, one) for one in voided}
+    # For as long as they would have been good.
+    assert await db.fetchval("SELECT min(until) > now() + interval '9 years' FROM revocation")
     # Years later, in a process that was just started.
     await db.execute("UPDATE revocation SET revoked_at = now() - interval '9 years'")
     async with running(settings) as (_, url):
