@@ -6,12 +6,13 @@ import csv
 import datetime as dt
 import io
 import os
+import time
 from typing import Any
 
 import msgspec
 import pytest
 
-from core import chain, errors, settings
+from core import chain, errors, settings, tokens
 from db import audit, audit_chain
 from deploy import cli
 from gateway.app import App
@@ -112,6 +113,25 @@ async def test_an_export_has_every_entry_once_oldest_first(
     assert rows[-1]["after"] == '{"external_id":"=cmd"}'
     nothing = await client.get("/v1/audit/export.ndjson?to=2020-01-01T00:00:00Z")
     assert (nothing.status, nothing.body) == (200, b"")
+
+
+async def test_what_a_caller_wrote_is_no_formula_in_a_spreadsheet(client: Client) -> None:
+    program_id = (await client.get("/v1/audit")).body["data"][0]["program_id"]
+    for first in ("=", "+", "-", "@"):
+        subject = f"{first}HYPERLINK(A1)"
+        text = tokens.issue(
+            RING,
+            program_id=program_id,
+            subject=subject,
+            scopes=["members:write"],
+            now_s=int(time.time()),
+            ttl_s=60,
+            token_id="tok_test",
+        )
+        assert (await client.post("/v1/members", {}, **bearer(text))).status == 201
+        table = (await client.get("/v1/audit/export.csv")).body.decode()
+        rows = list(csv.DictReader(io.StringIO(table)))
+        assert rows[-1]["actor"] == f"'{subject}"
 
 
 async def test_who_has_an_export_can_follow_the_digests_without_the_key(
