@@ -15,6 +15,7 @@ from typing import Final, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from core import clickid, errors, ids, keyring
 from core.providers.payouts.protocol import PayoutProvider
@@ -83,9 +84,9 @@ class App:
         self.providers: Final = social
         #: Those that pay withdrawals, by slug.
         self.payouts: Final = payouts
-        #: How those that report on messages are set up, and the certificates that they named.
+        #: How those that report on messages are set up, and the keys with which SNS signs.
         self.notifiers: Final = providers.notifications(settings)
-        self.certificates: Final[dict[str, bytes]] = {}
+        self.sns_keys: Final[dict[str, RSAPublicKey]] = {}
         self.outbound: Final = outbound.Outbound(allow=settings.outbound_allow)
         self.proxies: Final = proxies.Proxies(settings.trusted_networks)
         self.networks_of_admins: Final = settings.networks_of_admins

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from core import errors
 from core.errors import BadReply, BadSignature
@@ -39,7 +40,7 @@ C = TypeVar("C", bound=wire.Config)
 
 #: SendGrid sends events by the 768 KiB.
 BODY_LIMIT: Final = 1 << 20
-CERTIFICATES_MAX: Final = 16
+KEYS_MAX: Final = 16
 FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -59,7 +60,7 @@ async def ses(call: Call) -> web.Response:
     with _heard():
         envelope = sns.read(await read(call))
         sns.check_origin(envelope, config.topic_arn, config.sns_hosts)
-        sns.verify(envelope, await _certificate(call, envelope.signing_cert_url))
+        sns.verify(envelope, await _key(call, envelope.signing_cert_url))
         if envelope.type == "Notification":
             found = ses_reports.parse(envelope.message)
         elif envelope.type == "SubscriptionConfirmation":
@@ -141,9 +142,9 @@ async def _signed_by_twilio(call: Call) -> twilio_reports.Pairs:
         )
 
 
-async def _certificate(call: Call, url: str) -> bytes:
-    """The certificate at an address that was checked; ProviderUnavailable."""
-    known = call.app.certificates
+async def _key(call: Call, url: str) -> RSAPublicKey:
+    """The key of the certificate at an address that was checked; ProviderUnavailable."""
+    known = call.app.sns_keys
     if url not in known:
         request = HttpRequest(method="GET", url=url, purpose="sns")
         try:
@@ -152,9 +153,14 @@ async def _certificate(call: Call, url: str) -> bytes:
             raise errors.ProviderUnavailable from error
         if response.status != 200:
             raise errors.ProviderUnavailable
-        if len(known) >= CERTIFICATES_MAX:
+        try:
+            key = sns.key_of(response.body)
+        except BadReply:
+            # What stands there for a while must not be taken for Amazon's for good.
+            raise errors.ProviderUnavailable from None
+        if len(known) >= KEYS_MAX:
             known.clear()
-        known[url] = response.body
+        known[url] = key
     return known[url]
 
 

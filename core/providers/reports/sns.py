@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from msgspec import Meta
@@ -68,14 +68,22 @@ def check_origin(envelope: Envelope, topic_arn: str, hosts: tuple[str, ...] = ()
         raise BadSignature("the certificate is not where Amazon has its own")
 
 
-def verify(envelope: Envelope, certificate: bytes) -> None:
-    """BadSignature unless the owner of the certificate (PEM) signed it."""
-    algorithm = hashes.SHA1() if envelope.signature_version == "1" else hashes.SHA256()  # noqa: S303 - version 1 has no other
+def key_of(certificate: bytes) -> rsa.RSAPublicKey:
+    """The key of a certificate in PEM; BadReply."""
     try:
         key = x509.load_pem_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadReply("this is no certificate") from None
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise BadReply("the certificate's key is none for RSA")
+    return key
+
+
+def verify(envelope: Envelope, key: rsa.RSAPublicKey) -> None:
+    """BadSignature unless the owner of the key signed it."""
+    algorithm = hashes.SHA1() if envelope.signature_version == "1" else hashes.SHA256()  # noqa: S303 - version 1 has no other
+    try:
         signature = base64.b64decode(envelope.signature, validate=True)
-        if not isinstance(key, rsa.RSAPublicKey):
-            raise BadSignature("the certificate's key is none for RSA")
         key.verify(signature, _content(envelope), padding.PKCS1v15(), algorithm)
     except (ValueError, binascii.Error, InvalidSignature):
         raise BadSignature("SNS has not signed this") from None
