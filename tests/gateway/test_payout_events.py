@@ -20,9 +20,10 @@ from core.withdrawals import News
 from db import withdrawals
 from db.withdrawals import Act
 from gateway.app import App
-from tests.gateway import cash, people
+from tests.gateway import cash, faults, people, wires
 from tests.gateway.cash import NOW, RUPEES, Person
-from tests.gateway.conftest import Answer, Client, Db
+from tests.gateway.conftest import Answer, Client, Db, running
+from tests.gateway.faults import told as told_to
 from tests.gateway.test_withdrawals import set_rules, told
 from tests.providers.payouts.__main__ import KINDS
 from tests.providers.payouts.cashfree import CLIENT
@@ -215,6 +216,27 @@ async def test_what_the_provider_did_not_sign_is_refused(
     refused = await send(client, slug, body, headers)
     assert (refused.status, refused.code) == (401, "signature_invalid")
     assert (await state(asha, id_), await outcomes(db)) == ("paying", [])
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+async def test_each_fault_has_the_answer_of_the_page(
+    client: Client, staff: Client, app: App, settings: Settings, slug: str
+) -> None:
+    asha, id_ = await paying(client, staff, app, slug)
+    said, (body, headers) = faults.ANSWERS[slug], call_of(slug, id_, "paid")
+    assert told_to(await send(client, slug, *call_of(slug, id_, "paid", secret="x"))) == said.forged
+    assert told_to(await send(client, slug, body[: len(body) // 2], headers)) == said.cut_off
+    unknown = call_of(slug, id_, "a_new_word_of_theirs")
+    assert told_to(await send(client, slug, *unknown)) == said.unknown_word
+    async with wires.wired(settings) as (wire, led), running(led) as (_, url):
+        far = Client(client.session, url, {})
+        wire.cut()
+        assert told_to(await send(far, slug, body, headers)) == said.away
+        assert await state(asha, id_) == "paying"
+        wire.is_cut = False
+        assert (await send(far, slug, body, headers)).status == 200
+    assert await state(asha, id_) == "paid"
+    assert told_to(await send(client, slug, body, headers)) == said.again
 
 
 async def test_a_call_of_the_secret_before_is_good(

@@ -71,6 +71,8 @@ async def wired(settings: Settings) -> AsyncIterator[tuple[Wire, Settings]]:
     wire = Wire(settings.database_url)
     server = await asyncio.start_server(wire.accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    yield wire, msgspec.structs.replace(settings, database_url=wire.url(port))
-    wire.cut()
-    server.close()
+    try:
+        yield wire, msgspec.structs.replace(settings, database_url=wire.url(port))
+    finally:
+        wire.cut()
+        server.close()

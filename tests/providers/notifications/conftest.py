@@ -24,14 +24,22 @@ from tests.providers.notifications.apple import Apns
 from tests.providers.notifications.mailers import Sendgrid, Ses
 from tests.providers.notifications.pushers import Fcm, Webpush
 from tests.providers.notifications.server import Server
-from tests.providers.notifications.texters import Kaleyra, Msg91, Twilio
+from tests.providers.notifications.texters import (
+    Kaleyra,
+    KaleyraWhatsapp,
+    Msg91,
+    Twilio,
+    TwilioWhatsapp,
+)
 from web.outbound import Outbound
 from workers.channels import table
 
 Theirs: TypeAlias = Server | Apns
 
 PLAIN: dict[str, type[Server]] = {
-    kind.slug: kind for kind in (Ses, Sendgrid, Msg91, Twilio, Kaleyra, Fcm, Webpush)
+    **{kind.slug: kind for kind in (Ses, Sendgrid, Msg91, Twilio, Kaleyra, Fcm, Webpush)},
+    "twilio whatsapp": TwilioWhatsapp,
+    "kaleyra whatsapp": KaleyraWhatsapp,
 }
 SLUGS = [*PLAIN, "apns"]
 PATIENCE_S = 20.0

@@ -70,6 +70,10 @@ class Twilio(Server):
         )
 
 
+class TwilioWhatsapp(Twilio):
+    channel: Channel = "whatsapp"
+
+
 def twilio_error(status: int, code: int) -> Refusal:
     return Refusal(
         status,
@@ -164,3 +168,7 @@ class Kaleyra(Server):
         self.forms.append(form)
         self.taken.append(parse_qs(callback.query)["notification"][0])
         return web.json_response({"id": f"k{len(self.taken)}", "error": {}}, status=202)
+
+
+class KaleyraWhatsapp(Kaleyra):
+    channel: Channel = "whatsapp"
