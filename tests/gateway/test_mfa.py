@@ -376,3 +376,14 @@ async def test_an_app_token_has_no_second_factor(client: Client) -> None:
         await client.post("/v1/auth/mfa/totp/enroll", None),
     ):
         assert refusal(answer) == (403, "insufficient_scope")
+
+
+async def test_a_deleted_member_completes_no_sign_in(
+    client: Client, me: Client, program_id: str, enrolled: tuple[Phone, list[str]]
+) -> None:
+    """Whose first factor was right before the member was gone."""
+    phone, _ = enrolled
+    waiting = await challenge(client, program_id)
+    member_id = (await me.get("/v1/me")).body["id"]
+    assert (await client.delete(f"/v1/members/{member_id}")).status == 204
+    assert refusal(await complete(client, waiting, phone.code())) == (401, "sign_in_refused")
