@@ -22,7 +22,7 @@ INSERT: Final = """
 INSERT INTO adjustment (id, program_id, member_id, kind, amount_minor, currency, reason, ticket,
                         state, proposed_by, created_at)
 SELECT $3, program_id, id, $4, $5, $6, $7, $8, 'proposed', $9, $10 FROM member
- WHERE program_id = $1 AND id = $2 AND deleted_at IS NULL
+ WHERE program_id = $1 AND id = $2 AND (deleted_at IS NULL OR $4 = 'write_off')
 RETURNING id, program_id, member_id, kind, amount_minor, currency, reason, ticket, state,
           proposed_by, decided_by, created_at, decided_at
 """

@@ -26,6 +26,17 @@ def test_every_state_and_every_step_has_its_place() -> None:
     assert {step for steps in withdrawals.NEXT.values() for step in steps} == set(get_args(Step))
 
 
+def test_these_are_the_ways_and_no_others() -> None:
+    ways = {state: " ".join(sorted(steps)) for state, steps in withdrawals.NEXT.items() if steps}
+    assert ways == {
+        "requested": "approve cancel reject",
+        "approved": "complete reject send",
+        "paying": "doubt fail settle",
+        "unclear": "complete reject",
+        "paid": "reverse",
+    }
+
+
 @pytest.mark.parametrize("state", get_args(State))
 @pytest.mark.parametrize("step", get_args(Step))
 def test_a_step_leads_on_or_is_refused(state: State, step: Step) -> None:

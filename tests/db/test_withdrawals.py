@@ -168,6 +168,10 @@ async def test_each_way_leaves_the_money_where_it_belongs(
     assert await money.check(db) == []
     (purse,) = await wallets.purses(db, PROGRAM, MEMBER, "INR")
     assert purse.lifetime_minor == 100
+    # What moves nothing is no transaction.
+    moved = "SELECT count(DISTINCT transaction_id) FROM money_posting"
+    count = "SELECT count(*) FROM money_transaction"
+    assert await db.fetchval(moved) == await db.fetchval(count)
 
 
 async def test_a_step_that_fails_leaves_nothing(db: pg.Db) -> None:
@@ -178,6 +182,14 @@ async def test_a_step_that_fails_leaves_nothing(db: pg.Db) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await db.execute("UPDATE withdrawal SET state = 'paid'")
     assert (await withdrawals.get(db, RING, PROGRAM, "wdr_1")).state == "requested"
+
+
+async def test_what_has_ended_is_not_approved_by_a_first_one_either(db: pg.Db) -> None:
+    await credit(db, 100)
+    await request(db, 1)
+    ended = await take(db, 1, "cancel")
+    with pytest.raises(errors.WithdrawalNotOpen):
+        await withdrawals.approve_first(db, ended, ACT)
 
 
 async def test_where_it_goes_is_not_readable_in_the_database(db: pg.Db) -> None:

@@ -124,6 +124,15 @@ async def requested(person: Person, amount_minor: int) -> str:
     return str(made.body["id"])
 
 
+async def paid(client: Client, person: Person, amount_minor: int) -> str:
+    """A withdrawal that was paid by hand."""
+    path = f"/v1/withdrawals/{await requested(person, amount_minor)}"
+    for step, body in (("approve", {}), ("complete", {"utr": "UTR123456"})):
+        done = await operator(client).post(f"{path}/{step}", body)
+        assert done.status == 200, done
+    return path
+
+
 async def balance(person: Person) -> tuple[int, int]:
     """What is available, and what is held, in the program's currency."""
     found = (await person.client.get("/v1/wallet")).body["balances"][0]

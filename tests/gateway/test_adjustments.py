@@ -162,3 +162,16 @@ async def test_nothing_is_given_to_a_member_who_has_left(
     refused = await other.post(f"{PATH}/{proposed.body['id']}/approve", {})
     assert (refused.status, refused.code) == (404, "member_not_found")
     assert (await one.post(f"{PATH}/{proposed.body['id']}/drop", {})).status == 200
+    for amount_minor in (5, -5, 50 * RUPEES):
+        assert (await adjust(one, asha, amount_minor)).code == "member_not_found"
+
+
+async def test_the_debt_of_a_member_who_has_left_is_written_off(
+    client: Client, app: App, db: Db
+) -> None:
+    asha, operator = await cash.person(client, app), cash.operator(client)
+    await cash.credit(app, asha, -40 * RUPEES)
+    await db.execute("UPDATE member SET deleted_at = now() WHERE id = $1", asha.id)
+    done = await adjust(operator, asha, 40 * RUPEES, kind="write_off")
+    assert (done.status, done.body["state"]) == (201, "posted")
+    assert await cash.is_sound(app)

@@ -113,7 +113,8 @@ async def test_what_the_bank_sends_back_is_available_again(
     asha, id_ = await paying(client, staff, app, slug)
     await say(client, slug, id_, "paid")
     await say(client, slug, id_, "reversed")
-    assert await state(asha, id_) == "reversed"
+    seen = (await asha.client.get(f"/v1/withdrawals/{id_}")).body
+    assert (seen["state"], seen["utr"]) == ("reversed", "UTR7")
     assert await cash.balance(asha) == (100 * RUPEES, 0)
     assert (await told(db))[-1] == "withdrawal_reversed"
     # Late and repeated words change nothing.
@@ -162,6 +163,7 @@ async def test_a_word_about_another_amount_is_left_to_an_operator(
     assert listed["id"] == id_
     done = await operator.post(f"{path}/complete", {"utr": "UTR123456"})
     assert (done.body["state"], done.body["reason"]) == ("paid", None)
+    assert done.body["provider_reference"] == "7"
     assert await cash.balance(asha) == (0, 0)
     # What was sent back is given back only if it is all of it.
     await say(client, slug, id_, "reversed", 99 * RUPEES)

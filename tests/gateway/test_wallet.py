@@ -28,7 +28,8 @@ async def test_a_new_member_has_nothing_in_the_programs_currency(client: Client,
 
 
 async def test_money_shows_where_it_is_and_what_was_ever_earned(client: Client, app: App) -> None:
-    asha = await cash.payable(client, app, 50_000)
+    asha, ben = [await cash.payable(client, app, 50_000) for _ in range(2)]
+    await cash.paid(client, ben, 20_000)
     await cash.credit(app, asha, 700, "EUR")
     await cash.requested(asha, 20_000)
     found = (await asha.client.get("/v1/wallet")).body
@@ -53,7 +54,7 @@ async def test_a_wallet_that_did_not_change_is_not_sent_again(client: Client, ap
 async def test_the_statement_tells_each_change_and_the_balance_after_it(
     client: Client, app: App
 ) -> None:
-    asha = await cash.payable(client, app, 50_000)
+    asha, _ = [await cash.payable(client, app, 50_000) for _ in range(2)]
     withdrawal_id = await cash.requested(asha, 20_000)
     first = (await asha.client.get("/v1/wallet/transactions?limit=1")).body
     line = first["data"][0]

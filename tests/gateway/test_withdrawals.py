@@ -106,21 +106,30 @@ async def test_a_rejection_gives_the_money_back_and_says_why(
     asha = await cash.payable(client, app, 100 * RUPEES)
     path = f"{PATH}/{await cash.requested(asha, 100 * RUPEES)}"
     done = await cash.operator(client).post(f"{path}/reject", {"reason": "Not your account."})
-    assert done.body["state"] == "rejected"
+    assert (done.body["state"], done.body["approved_by"]) == ("rejected", [])
     assert (await asha.client.get(path)).body["reason"] == "Not your account."
     assert await cash.balance(asha) == (100 * RUPEES, 0)
     assert (await told(db))[-1] == "withdrawal_rejected"
 
 
 @pytest.mark.parametrize("step", ["approve", "reject", "complete"])
-async def test_what_has_ended_takes_no_step(client: Client, app: App, step: str) -> None:
+@pytest.mark.parametrize("is_paid", [False, True])
+async def test_what_has_ended_takes_no_step(
+    client: Client, app: App, step: str, *, is_paid: bool
+) -> None:
     asha = await cash.payable(client, app, 100 * RUPEES)
-    path = f"{PATH}/{await cash.requested(asha, 100 * RUPEES)}"
-    await asha.client.post(f"{path}/cancel", {})
+    if is_paid:
+        path = await cash.paid(client, asha, 100 * RUPEES)
+    else:
+        path = f"{PATH}/{await cash.requested(asha, 100 * RUPEES)}"
+        assert (await asha.client.post(f"{path}/cancel", {})).status == 200
+    # That it has ended goes before what speaks against the member.
+    await cash.credit(app, asha, -101 * RUPEES)
     body = {"approve": {}, "reject": {"reason": "no"}, "complete": {"utr": "UTR123"}}[step]
     refused = await cash.operator(client).post(f"{path}/{step}", body)
     assert (refused.status, refused.code) == (409, "withdrawal_not_open")
-    assert await cash.balance(asha) == (100 * RUPEES, 0)
+    assert (await asha.client.post(f"{path}/cancel", {})).code == "withdrawal_not_open"
+    assert await cash.balance(asha) == ((-101 if is_paid else -1) * RUPEES, 0)
 
 
 async def test_what_was_not_approved_is_not_completed(client: Client, app: App) -> None:
