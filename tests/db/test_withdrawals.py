@@ -264,6 +264,31 @@ async def test_a_word_about_another_payout_is_not_ours(db: pg.Db, told: dict[str
     assert (outcome, after) == ("not_ours", before)
 
 
+async def test_what_the_provider_calls_it_is_noted_once_while_it_is_under_way(db: pg.Db) -> None:
+    await under_way(db)
+    news = News(id="wdr_1", state="under_way", reference="7")
+
+    async def hear() -> tuple[str, int, str | None]:
+        async with db.transaction():
+            before = await withdrawals.lock(db, RING, PROGRAM, "wdr_1")
+            outcome, after = await payouts.hear(db, RING, before, "razorpayx", news, NOW)
+        return outcome, after.version - before.version, after.provider_reference
+
+    assert [await hear(), await hear()] == [("applied", 1, "7"), ("nothing_new", 0, "7")]
+    await take(db, 1, "fail")
+    await db.execute("UPDATE withdrawal SET provider_reference = NULL")
+    assert await hear() == ("nothing_new", 0, None)
+
+
+async def test_what_the_provider_calls_it_stands_for_a_reference_of_the_bank(db: pg.Db) -> None:
+    await under_way(db)
+    async with db.transaction():
+        before = await withdrawals.lock(db, RING, PROGRAM, "wdr_1")
+        news = News(id="wdr_1", state="paid", reference="7")
+        _, after = await payouts.hear(db, RING, before, "razorpayx", news, NOW)
+    assert (after.state, after.utr) == ("paid", "7")
+
+
 async def test_what_is_paid_by_hand_is_left_to_the_hand(db: pg.Db) -> None:
     await credit(db, 100)
     await request(db, 1)
