@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import itertools
 from typing import Any, Final
@@ -178,14 +177,3 @@ async def told(db: pg.Db) -> list[str]:
         "SELECT type FROM webhook_delivery WHERE program_id = $1 ORDER BY type", PROGRAM
     )
     return [row["type"].removeprefix("referral.") for row in rows]
-
-
-async def until_waiting(db: pg.Db) -> None:
-    """Wait until another connection waits for a lock."""
-    waits = """
-    SELECT count(*) FROM pg_stat_activity
-     WHERE datname = current_database() AND wait_event_type = 'Lock'
-    """
-    async with asyncio.timeout(20):
-        while not await db.fetchval(waits):  # noqa: ASYNC110 - another connection's state
-            await asyncio.sleep(0.005)

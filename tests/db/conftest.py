@@ -72,6 +72,17 @@ async def until(is_so: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def until_waiting(db: pg.Db) -> None:
+    """Wait until another connection waits for a lock."""
+    waits = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+    async with asyncio.timeout(20):
+        while not await db.fetchval(waits):  # noqa: ASYNC110 - another connection's state
+            await asyncio.sleep(0.005)
+
+
 @pytest.fixture
 def settings(database: DatabaseUrls, redis_url: str) -> Settings:
     return Settings(

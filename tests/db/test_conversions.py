@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import asyncpg
 import pytest
 
 from core import clickid, conversions, ids
-from core.conversions import Item
+from core.conversions import Item, Key
 from core.merchants import MerchantConfig
 from core.networks import Rules
 from core.offers import Fixed, MemberCap, OfferConfig
@@ -35,7 +36,7 @@ from db import conversions as stored
 from db.bookings import Act
 from deploy.local.postgres import DatabaseUrls
 from tests.conftest import RING
-from tests.db.conftest import PROGRAM
+from tests.db.conftest import PROGRAM, until_waiting
 
 NOW: Final = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 ACT: Final = Act("network", NOW, dt.timedelta(days=7))
@@ -156,6 +157,42 @@ async def test_a_rate_that_comes_while_a_report_is_taken_books_it_a_little_later
     assert await stored.waiting(db, later, 10) == [(PROGRAM, NETWORK)]
     assert await retry(db, later) == 1
     assert await roles(db) == {"receivable": -16_700, "margin": 16_700}
+
+
+async def known(db: pg.Db) -> object:
+    network = await networks.lock(db, PROGRAM, NETWORK)
+    return await stored.known(db, network, [Key("t1", "")])
+
+
+async def locked(db: pg.Db) -> object:
+    return await stored.lock(db, PROGRAM, (await only(db)).id)
+
+
+async def tried(db: pg.Db) -> object:
+    network = await networks.lock(db, PROGRAM, NETWORK)
+    return await stored.retry(db, RING, network, ACT, 100)
+
+
+@pytest.mark.parametrize("read", [known, locked, tried])
+async def test_a_rate_waits_for_whoever_works_on_what_waits_for_it(
+    db: pg.Db, pool: pg.Pool, read: Callable[[pg.Db], Awaitable[object]]
+) -> None:
+    await apply(db, report(currency="USD"))
+    await db.execute("UPDATE conversion SET next_try_at = $1", NOW)
+    rate = Rate("USD", "INR", NOW - dt.timedelta(days=1), Decimal("83.5"))
+    async with pool.acquire() as other, pool.acquire() as third:
+        async with db.transaction():
+            await read(db)
+            putting = asyncio.create_task(exchange_rates.put(other, PROGRAM, [rate]))
+            await until_waiting(third)
+        await putting
+    assert (await only(db)).next_try_at is not None
+
+
+async def test_what_was_tried_meanwhile_is_not_put_off(db: pg.Db) -> None:
+    await apply(db, report())
+    await stored.put_off(db, PROGRAM, (await only(db)).id, NOW)
+    assert (await only(db)).next_try_at is None
 
 
 async def test_what_waits_for_a_rate_is_looked_at_once_by_itself(db: pg.Db) -> None:

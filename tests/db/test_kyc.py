@@ -10,8 +10,7 @@ import pytest
 from core.kyc import Document
 from db import kyc, members, pg
 from tests.conftest import RING
-from tests.db.bringing import until_waiting
-from tests.db.conftest import PROGRAM
+from tests.db.conftest import PROGRAM, until_waiting
 
 MEMBER = "mem_1"
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)

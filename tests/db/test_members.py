@@ -28,8 +28,7 @@ from db import (
 from db.adjustments import Act
 from db.members import NewMember
 from tests.conftest import RING
-from tests.db.bringing import until_waiting
-from tests.db.conftest import PROGRAM
+from tests.db.conftest import PROGRAM, until_waiting
 
 MEMBER = "mem_1"
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)

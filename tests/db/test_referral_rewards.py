@@ -41,9 +41,8 @@ from tests.db.bringing import (
     spent,
     tell,
     told,
-    until_waiting,
 )
-from tests.db.conftest import PROGRAM
+from tests.db.conftest import PROGRAM, until_waiting
 
 __all__ = ["shop", "shopping"]
 

@@ -25,9 +25,8 @@ from tests.db.bringing import (
     shop,
     shopping,
     tell,
-    until_waiting,
 )
-from tests.db.conftest import PROGRAM
+from tests.db.conftest import PROGRAM, until_waiting
 
 __all__ = ["shop", "shopping"]
 

@@ -16,8 +16,7 @@ from core.withdrawals import Step
 from db import members, money, payouts, pg, wallets, withdrawals
 from db.withdrawals import Act, New, Withdrawal
 from tests.conftest import RING
-from tests.db.bringing import until_waiting
-from tests.db.conftest import PROGRAM
+from tests.db.conftest import PROGRAM, until_waiting
 
 MEMBER = "mem_1"
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
