@@ -175,9 +175,16 @@ async def tried(db: pg.Db) -> object:
 
 @pytest.mark.parametrize("read", [known, locked, tried])
 async def test_a_rate_waits_for_whoever_works_on_what_waits_for_it(
-    db: pg.Db, pool: pg.Pool, read: Callable[[pg.Db], Awaitable[object]]
+    db: pg.Db,
+    pool: pg.Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    read: Callable[[pg.Db], Awaitable[object]],
 ) -> None:
+    async def nothing(*_: object) -> None:
+        """Whoever stores something waits for nobody any more."""
+
     await apply(db, report(currency="USD"))
+    monkeypatch.setattr(stored, "_settle", nothing)
     await db.execute("UPDATE conversion SET next_try_at = $1", NOW)
     rate = Rate("USD", "INR", NOW - dt.timedelta(days=1), Decimal("83.5"))
     async with pool.acquire() as other, pool.acquire() as third:
