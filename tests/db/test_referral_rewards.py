@@ -18,7 +18,7 @@ from core.fraud_rules import Amount
 from core.kyc import Document
 from core.payout_methods import Upi
 from core.wallet import Account, Posting
-from db import contacts, kyc, members, money, networks, payout_methods, pg, webhooks
+from db import contacts, kyc, members, money, networks, payout_methods, pg, referrals, webhooks
 from db import conversions as stored
 from db.bookings import Act
 from tests.conftest import RING
@@ -71,6 +71,7 @@ async def test_both_get_it_for_the_first_purchase_and_give_it_back_with_it(
     await tell(db, first)
     found = await of(db, new)
     assert (found.state, found.version, found.qualified_at) == ("rewarded", 2, NOW)
+    assert await referrals.to_tell(db, found.id) == found
     # With the members' half of the commission.
     assert (await purse(db, old), await purse(db, new)) == (100, 55)
     await tell(db, second, network_id="net_2")
@@ -82,6 +83,7 @@ async def test_both_get_it_for_the_first_purchase_and_give_it_back_with_it(
     assert after.conversion_id != found.conversion_id
     await tell(db, await shopping.report(new, "t2", "reversed"), network_id="net_2")
     assert (await of(db, new)).state == "reversed"
+    assert await referrals.to_tell(db, found.id) is None
     assert (await purse(db, old), await purse(db, new), await spent(db)) == (0, 0, 0)
     # And is given again for one that comes in time.
     await tell(db, await shopping.report(new, "t3"))
@@ -99,20 +101,24 @@ async def test_what_was_paid_out_is_owed_back(db: pg.Db, shopping: Shopping) -> 
     new = webhooks.NewEndpoint(url="https://hooks.example.com/", events=["balance.negative"])
     await webhooks.add(db, RING, PROGRAM, "whk_1", new, "secret")
     old = await join(db)
-    member_id = await bring(db, old)
-    await tell(db, await shopping.report(member_id, "t1"))
-    # The referrer's whole reward leaves; of the other side's 55 nothing does.
+    member_id, other = [await bring(db, old) for _ in range(2)]
+    await tell(db, await shopping.report(member_id, "t1"), await shopping.report(other, "t2"))
+    # Both of the referrer's rewards leave; of the other side's 55 nothing does.
     account = Account("available", "INR", old)
     paid = Account("paid_out", "INR")
     async with db.transaction():
         locked = await money.lock(db, PROGRAM, [account, paid])
         moved = money.Transaction(
             *("mtx_paid", "withdrawal_paid", "wdr_1", 1, old, None, "test", NOW),
-            [Posting(account, paid, 100)],
+            [Posting(account, paid, 200)],
         )
         await money.post(db, locked, [moved])
     await tell(db, await shopping.report(member_id, "t1", "reversed"))
     assert (await purse(db, old), await purse(db, member_id)) == (-100, 0)
+    assert await db.fetchval("SELECT count(*) FROM webhook_delivery") == 1
+    # Who is below zero already is not announced again.
+    await tell(db, await shopping.report(other, "t2", "reversed"))
+    assert await purse(db, old) == -200
     assert await db.fetchval("SELECT count(*) FROM webhook_delivery") == 1
 
 
@@ -142,7 +148,7 @@ async def test_what_a_review_suspends_is_given_again_whatever_was_given_meanwhil
     await review(db, new, "held")
     assert ((await of(db, new)).state, await spent(db)) == ("reversed", 0)
     await tell(db, await shopping.report(other))
-    await set_rules(db, is_on=False)
+    await set_rules(db, is_on=False, budget_minor=150)
     await review(db, new, "released")
     found = await of(db, new)
     assert (found.state, found.qualified_at, await spent(db)) == ("rewarded", NOW, 300)
@@ -254,10 +260,12 @@ async def test_the_last_of_a_budget_is_given_once(
     assert [(await of(db, one)).reason for one in brought] == [None, None, "budget_exhausted"]
     assert await spent(db) == 300
     assert await told(db) == ["budget_exhausted", "qualified", "qualified", "qualified"]
-    # A refusal is for good, and nothing is left to claim.
+    # A refusal is for good, whatever becomes of its purchase, and nothing is left to claim.
     await set_rules(db, budget_minor=1_000)
-    await tell(db, await shopping.report(brought[2]))
-    assert (await of(db, brought[2])).state == "refused"
+    for status in ("approved", "reversed"):
+        await tell(db, msgspec.structs.replace(reports[2], status=status), network_id="net_2")
+        await tell(db, await shopping.report(brought[2]))
+        assert ((await of(db, brought[2])).state, await spent(db)) == ("refused", 300)
     await set_rules(db, budget_minor=449)
     with pytest.raises(errors.ReferralsClosed):
         await bring(db, await join(db))
@@ -312,6 +320,25 @@ async def test_many_purchases_at_once_never_wait_for_each_other_in_a_ring(
     assert await purse(db, line[0]) == 0
 
 
+async def test_a_purchase_that_goes_on_counting_leaves_the_referral_as_it_is(
+    db: pg.Db, shopping: Shopping
+) -> None:
+    new = await bring(db, await join(db))
+    await tell(db, await shopping.report(new, "t1"))
+    before = await of(db, new)
+    await tell(db, await shopping.report(new, "t1", "settled"))
+    assert (await of(db, new), await spent(db)) == (before, 150)
+
+
+async def test_nothing_is_given_for_a_member_who_is_gone(db: pg.Db, shopping: Shopping) -> None:
+    new = await bring(db, await join(db))
+    bought = await shopping.report(new)
+    await members.delete(db, PROGRAM, new)
+    await tell(db, bought)
+    found = await of(db, new)
+    assert (found.state, found.reason, await spent(db)) == ("refused", "member_gone", 0)
+
+
 async def test_nothing_is_given_for_a_referrer_who_is_gone(db: pg.Db, shopping: Shopping) -> None:
     old = await join(db)
     new, code = await bring(db, old), await code_of(db, old)
@@ -353,6 +380,18 @@ async def test_one_person_with_two_accounts_gets_nothing(
     await tell(db, await shopping.report(seemed_fine))
     found = await of(db, seemed_fine)
     assert (found.state, found.reason, await spent(db)) == ("refused", "same_person", 0)
+
+
+async def test_an_address_that_nobody_has_proved_makes_no_one_the_same(
+    db: pg.Db, shopping: Shopping
+) -> None:
+    old, new = await join(db), await join(db)
+    for one in (old, new):
+        contact = Contact("email", f"asha+{one}@example.com")
+        await contacts.put(db, RING, PROGRAM, one, contact, is_verified=False)
+    await claim(db, new, await code_of(db, old))
+    await tell(db, await shopping.report(new))
+    assert (await of(db, new)).state == "rewarded"
 
 
 async def test_without_money_to_give_it_is_only_told(db: pg.Db, shopping: Shopping) -> None:

@@ -51,6 +51,20 @@ async def test_of_two_claims_at_once_one_is_made(db: pg.Db, pool: pg.Pool) -> No
     assert sorted(ring) == ["claimed", "referral_loop"]
 
 
+async def test_of_two_who_claim_each_others_codes_the_second_waits_for_the_first(
+    db: pg.Db, pool: pg.Pool
+) -> None:
+    one, two = [await join(db) for _ in range(2)]
+    codes = {each: await code_of(db, each) for each in (one, two)}
+    async with pool.acquire() as other, pool.acquire() as third:
+        async with db.transaction():
+            await claim(db, one, codes[two])
+            claiming = asyncio.create_task(claim(other, two, codes[one]))
+            await until_waiting(third)
+        with pytest.raises(errors.ReferralLoop):
+            await claiming
+
+
 async def test_no_loop_of_any_length_is_made(db: pg.Db) -> None:
     line = [await join(db)]
     for _ in range(4):
@@ -78,6 +92,10 @@ async def test_a_claim_comes_soon_and_before_the_first_purchase(
         await claim(db, late, code)
     with pytest.raises(errors.MemberNotFound):
         await claim(db, "mem_none", code)
+    await set_rules(db)
+    await members.delete(db, PROGRAM, late)
+    with pytest.raises(errors.MemberNotFound):
+        await claim(db, late, code)
 
 
 async def test_another_programs_code_is_nobodys_here(db: pg.Db) -> None:
