@@ -133,7 +133,8 @@ async def test_a_click_that_never_comes_leaves_it_nobodys(db: pg.Db) -> None:
 
 
 async def test_a_rate_that_comes_books_what_waited(db: pg.Db) -> None:
-    assert await apply(db, report(currency="USD")) == ["currency_unknown"]
+    said = report(currency="USD")
+    assert await apply(db, said, said) == ["currency_unknown", "duplicate"]
     assert await roles(db) == {}
     rate = Rate("USD", "INR", NOW - dt.timedelta(days=1), Decimal("83.5"))
     await exchange_rates.put(db, PROGRAM, [rate])
