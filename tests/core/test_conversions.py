@@ -34,9 +34,8 @@ def report(status: Status, at: int | None = None, amount: int | None = 100, **mo
         status=status,
         status_word=status,
         commission_minor=amount,
-        currency="INR",
         updated_at_ms=at,
-        **more,
+        **{"currency": "INR"} | more,
     )
 
 
@@ -131,6 +130,28 @@ def test_corrections_count_once_in_any_order(order: list[int]) -> None:
     assert (found.owed_minor, found.state) == (50, "approved")
     gone = after([*(said[index] for index in order), report("reversed", 4, -50, correction_id="c")])
     assert (gone.owed_minor, gone.state) == (0, "reversed")
+
+
+@pytest.mark.parametrize(
+    ("dedupe", "first", "second"),
+    [
+        ("keep_max", {}, {"currency": "USD"}),
+        ("keep_max", {"sale_currency": "INR"}, {"sale_currency": "USD"}),
+        ("increment", {}, {"currency": "USD"}),
+        ("increment", {"commission_minor": 0}, {"currency": "USD"}),
+        ("update_status", {}, {"currency": "USD", "correction_id": "c1"}),
+        ("update_status", {"correction_id": "c1"}, {"currency": "USD"}),
+    ],
+)
+def test_amounts_of_two_currencies_are_neither_added_nor_compared(
+    dedupe: Dedupe, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    said = [msgspec.structs.replace(report("approved"), **one) for one in (first, second)]
+    known = conversions.take(start(), said[0], dedupe, NOW)
+    assert isinstance(known, Conversion)
+    assert conversions.take(known.replace(version=1), said[1], dedupe, NOW) == "amount_implausible"
+    # Where they replace each other there is nothing to mix.
+    assert after([report("pending"), report("approved", currency="USD")]).currency == "USD"
 
 
 def test_an_operator_opens_only_what_is_final() -> None:
