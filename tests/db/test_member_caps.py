@@ -10,8 +10,7 @@ from db import conversions as stored
 from db import networks, pg
 from deploy.local.postgres import DatabaseUrls
 from tests.conftest import RING
-from tests.db.bringing import until_waiting
-from tests.db.conftest import PROGRAM
+from tests.db.conftest import PROGRAM, until_waiting
 from tests.db.test_conversions import (
     ACT,
     NETWORK,

@@ -235,7 +235,7 @@ async def test_of_two_workers_at_once_the_second_looks_before_it_pays(
     await outbox.add(db, tasks.PayWithdrawal(ID))
 
     async def are_both_waiting() -> bool:
-        return await db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") == 2
+        return bool(await db.fetchval("SELECT count(*) = 2 FROM pg_locks WHERE NOT granted"))
 
     rows = await db.fetch("SELECT id FROM outbox WHERE task = 'pay_withdrawal'")
     async with holding(database.migrate, LOCK):
