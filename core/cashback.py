@@ -89,7 +89,7 @@ def promised(rules: Rules, offer: OfferConfig | None) -> Terms:
 
 def booked(found: Conversion | None) -> wallet.Legs:
     """What stands in the ledger because of the conversion."""
-    if found is None or found.booked_currency is None or found.parked in _UNBOOKED:
+    if found is None or found.booked_currency is None:
         return {}
     if found.state in ("rejected", "reversed") or not found.booked_commission_minor:
         return {}

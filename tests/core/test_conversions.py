@@ -14,6 +14,7 @@ from core import attribution, cashback, conversions, rates, wallet
 from core.conversions import Conversion, Key
 from core.errors import ConversionNotOpen
 from core.networks import Dedupe, Rules
+from core.offers import Fixed, Terms
 from core.providers.affiliate.report import Report, Status
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -152,6 +153,35 @@ def test_amounts_of_two_currencies_are_neither_added_nor_compared(
     assert conversions.take(known.replace(version=1), said[1], dedupe, NOW) == "amount_implausible"
     # Where they replace each other there is nothing to mix.
     assert after([report("pending"), report("approved", currency="USD")]).currency == "USD"
+
+
+def test_corrections_take_no_more_than_there_is() -> None:
+    gone = after([report("approved", 1, 100), report("reversed", 2, -150, correction_id="c1")])
+    assert (gone.owed_minor, gone.state) == (0, "reversed")
+
+
+@pytest.mark.parametrize("dedupe", ["update_status", "reject", "new_each"])
+def test_a_report_that_comes_after_its_correction_counts(dedupe: Dedupe) -> None:
+    said = [report("reversed", 2, -30, correction_id="c1"), report("approved", 3, 100)]
+    assert (after(said, dedupe).owed_minor, after(said, dedupe).state) == (70, "approved")
+
+
+def test_the_largest_sale_is_kept_with_the_largest_commission() -> None:
+    said = [report("pending", 1, 100, sale_minor=500), report("approved", 2, 90, sale_minor=400)]
+    found = after([*said, report("approved", 3, None)], "keep_max")
+    assert (found.commission_minor, found.sale_minor) == (100, 500)
+
+
+def test_a_currency_without_an_amount_changes_no_amount() -> None:
+    found = after([report("pending", 1), report("approved", 2, None, currency="USD")])
+    assert (found.currency, found.booked_commission_minor) == ("INR", 100)
+
+
+def test_a_fixed_cashback_in_another_currency_is_not_taken_for_ours() -> None:
+    for currency, gives_minor in (("INR", 50), ("USD", 0)):
+        terms = Terms(cashback=Fixed(amount_minor=50, currency=currency))
+        found = start().replace(commission_minor=100, currency="INR", terms=terms)
+        assert cashback.valued(found, RULES, "INR", TABLE).booked_cashback_minor == gives_minor
 
 
 def test_an_operator_opens_only_what_is_final() -> None:

@@ -322,8 +322,8 @@ async def process(db: pg.Db) -> list[str]:
 async def test_the_member_and_endpoints_are_told_once(db: pg.Db, database: DatabaseUrls) -> None:
     text = click()
     await store_click(database, text)
-    await apply(db, report(click_id=text))
-    await apply(db, report(click_id=text))
+    for status in ("approved", "approved", "settled"):
+        await apply(db, report(click_id=text, status=status))
     assert await db.fetchval("SELECT count(*) FROM outbox WHERE task = 'tell_cashback'") == 1
 
 
