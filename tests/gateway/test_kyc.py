@@ -29,6 +29,9 @@ async def test_a_document_is_handed_in_and_verified(client: Client, app: App) ->
     path = f"/v1/members/{asha.id}/kyc"
     done = await cash.operator(client).post(f"{path}/verify", {"version": 1})
     assert (done.body["state"], done.body["same_document"]) == ("verified", [])
+    # Whoever looked at it before that has not seen that it was decided.
+    body = {"version": 1, "reason": "It is forged."}
+    assert (await cash.operator(client, 2).post(f"{path}/reject", body)).code == "conflict"
     assert (await asha.client.get("/v1/kyc")).body["state"] == "verified"
 
 
