@@ -17,6 +17,7 @@ from tests.conftest import RING
 from tests.db.conftest import PROGRAM
 from tests.db.test_claims import (
     BOOKED,
+    LISTENER,
     MEMBER,
     NOW,
     ORDERED,
@@ -25,6 +26,7 @@ from tests.db.test_claims import (
     owner,
     report,
     roles,
+    spend,
     until_waiting,
 )
 
@@ -83,6 +85,23 @@ async def test_a_report_that_comes_while_an_operator_accepts_takes_the_credit_ba
         await later
     assert (await only(db)).state == "settled"
     assert await roles(db) == BOOKED
+
+
+@pytest.mark.parametrize(("spent_minor", "announced"), [(99, 1), (100, 1), (101, 0)])
+async def test_a_credit_that_was_spent_before_it_is_taken_back_is_announced_once(
+    db: pg.Db, owner: pg.Db, click: str, spent_minor: int, announced: int
+) -> None:
+    await owner.execute(LISTENER, PROGRAM)
+    await opened(db, click)
+    async with db.transaction():
+        await accept(db)
+        await spend(db, spent_minor)
+    async with db.transaction():
+        before = await claims.lock(db, PROGRAM, "clm_1")
+        why = Act(by="opr_1", at=NOW, reason="It was sent back.")
+        await claims.take(db, RING, before, "decline", why)
+    assert await roles(db) == {"available": -spent_minor, "paid_out": spent_minor}
+    assert await owner.fetchval("SELECT count(*) FROM webhook_delivery") == announced
 
 
 async def test_a_member_who_has_left_claims_nothing(db: pg.Db, click: str) -> None:

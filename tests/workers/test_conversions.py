@@ -193,6 +193,37 @@ async def test_a_refused_account_waits_and_says_why(tools: Tools, db: Db, asked:
     assert await db.fetchval("SELECT count(*) FROM outbox") == 0
 
 
+async def test_a_window_that_is_asked_for_meanwhile_is_not_ended_by_the_one_before(
+    tools: Tools, db: Db, asked: Trackier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked.transactions = [plain(one) for one in asked.transactions]
+    real, start = sync._take, END - 60 * DAY
+
+    async def overtaken(*args: Any) -> None:
+        await networks.ask(db, args[1], start, END, END)
+        await real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sync, "_take", overtaken)
+        await run(tools, db)
+    network = await networks.get(db, PROGRAM, NETWORK)
+    assert (network.sync_from, network.sync_cursor, await count(db)) == (start, None, 0)
+
+
+async def test_a_call_that_fails_costs_no_page(
+    tools: Tools, db: Db, asked: Trackier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "TURN_S", -1.0)
+    asked.transactions = [plain(one) for one in asked.transactions]
+    await run(tools, db)
+    before = await networks.get(db, PROGRAM, NETWORK)
+    asked.key = "another-key-0123456789"
+    await run(tools, db)
+    after = await networks.get(db, PROGRAM, NETWORK)
+    assert before.sync_cursor is not None
+    assert (after.sync_cursor, after.sync_failures) == (before.sync_cursor, 1)
+
+
 async def test_a_network_that_was_disabled_meanwhile_is_not_asked(
     tools: Tools, db: Db, asked: Trackier
 ) -> None:
