@@ -40,7 +40,7 @@ UNREAD: Final = """
 SELECT id, received_at, method, query, headers, body FROM postback
  WHERE program_id = $1 AND network_id = $2 AND verdict IS NULL
    AND ($3::text IS NULL OR id = $3)
- ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED
+ ORDER BY id LIMIT $4
 """
 JUDGE: Final = """
 UPDATE postback SET verdict = new.verdict, detail = new.detail,
@@ -124,7 +124,7 @@ async def waiting(db: Db, limit: int) -> list[tuple[str, str]]:
 async def unread(
     db: Db, program_id: str, network_id: str, *, limit: int, only: str | None = None
 ) -> list[Call]:
-    """Calls that nobody has read, oldest first, for nobody else to read now."""
+    """Calls of a locked network that nobody has read, oldest first."""
     rows = await db.fetch(UNREAD, program_id, network_id, only, limit)
     return [_call({**row, "network_id": network_id}) for row in rows]
 

@@ -313,6 +313,14 @@ async def test_a_kill_at_any_step_costs_nothing(
     assert await db.fetchval("SELECT count(*) FROM money_transaction") == 3
 
 
+async def test_a_call_that_nobody_has_read_is_kept_however_old_it_is(db: pg.Db) -> None:
+    await postbacks.add(db, [called(number, "") for number in range(2)])
+    await postbacks.judge(db, PROGRAM, [("pbk_0", conversions.Verdict("test"))], NOW)
+    await postbacks.delete_old(db, NOW + dt.timedelta(days=999))
+    assert await postbacks.unread_ids(db, PROGRAM, NETWORK, 9) == ["pbk_1"]
+    assert await db.fetchval("SELECT count(*) FROM postback") == 1
+
+
 async def process(db: pg.Db) -> list[str]:
     async with db.transaction():
         done = await intake.process(db, RING, PROGRAM, NETWORK, ACT)

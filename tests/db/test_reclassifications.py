@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import pytest
 
+from core.conversions import Item
 from core.fraud import Action
 from core.fraud_rules import Amount, Condition, MemberVelocity
+from db import conversions as stored
 from db import fraud_cases, fraud_rules, members, networks, pg, reclassifications
 from db.fraud_cases import Wanted
 from db.reclassifications import Reclassification
@@ -17,7 +20,7 @@ from deploy.local.postgres import DatabaseUrls
 from tests.conftest import RING
 from tests.db import test_conversions as base
 from tests.db import test_fraud
-from tests.db.conftest import PROGRAM
+from tests.db.conftest import PROGRAM, until_waiting
 from tests.db.test_conversions import MEMBER, NETWORK, NEW, NOW, apply, report, roles
 from tests.db.test_fraud import GIVEN, HELD, KEPT, OPERATOR, reviews
 
@@ -123,6 +126,32 @@ async def test_a_dry_run_says_what_a_run_does_and_a_second_does_nothing(
     assert moved(back) == {role: -amount for role, amount in moved(real).items()}
     assert await test_fraud.cases(db, state="open") == []
     assert counts(await run(rule_id)) == (7, 0, 0, 0, 0)
+
+
+async def test_what_is_nobodys_or_has_ended_is_not_looked_at(
+    db: pg.Db, text: str, run: Run
+) -> None:
+    await apply(db, report("nobodys"), report(click_id=text))
+    await apply(db, report(click_id=text, status="reversed"))
+    rule_id = await test_fraud.add(db, Amount(of="commission", above_minor=0))
+    assert counts(await run(rule_id)) == (2, 0, 0, 0, 0)
+    assert await reviews(db) == [None, None]
+
+
+async def test_a_batch_waits_for_what_its_network_reports(
+    db: pg.Db, pool: pg.Pool, text: str, run: Run
+) -> None:
+    rule_id = await test_fraud.add(db, NONE)
+    await put(db, rule_id, ALL)
+    async with pool.acquire() as other, pool.acquire() as third:
+        async with other.transaction():
+            await networks.lock(other, PROGRAM, NETWORK)
+            running = asyncio.ensure_future(run(rule_id))
+            await until_waiting(third)
+            account = await networks.get(other, PROGRAM, NETWORK)
+            await stored.apply(other, RING, account, [Item(report(click_id=text))], base.ACT)
+        done = await running
+    assert done.looked_at == 1
 
 
 async def test_a_rule_that_becomes_stricter_and_milder_is_followed(
