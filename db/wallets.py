@@ -29,7 +29,7 @@ SELECT a.currency, sum(e.amount_minor)::bigint AS total_minor
   FROM money_account a
   JOIN money_entry e ON e.account_id = a.id
   JOIN money_transaction t ON t.id = e.transaction_id
- WHERE a.program_id = $1 AND a.member_id = $2 AND a.role = 'available' AND t.type = 'write_off'
+ WHERE a.program_id = $1 AND a.member_id = $2 AND t.type = 'write_off'
  GROUP BY a.currency
 """
 

@@ -104,6 +104,26 @@ async def test_clicks_and_points_move_in_one_transaction(db: Db) -> None:
     assert balances == {"available": 8, "budget": -10, "redeemed": 2}
 
 
+async def test_accounts_that_a_rollback_has_taken_back_are_made_anew(db: Db) -> None:
+    troubles = iter([RuntimeError("once")])
+
+    async def announce(*_: object) -> None:
+        for trouble in troubles:
+            raise trouble
+
+    once = flush.Flush(click_rows.Rows(click_rows.open_resolver("")), announce)
+    await once.prepare(db)
+    portions = [Portion(POINTS, "0-0", [decided(1, event(), event(member="mem_2"))])]
+    with pytest.raises(RuntimeError, match="once"):
+        await once.apply(db, portions)
+    await once.apply(db, portions)
+    assert await books.check(db) == []
+    balances = await db.fetch("SELECT role, sum(balance)::bigint FROM account GROUP BY role")
+    assert pairs(balances) == {"available": 10, "budget": -10}
+    lines = await books.statement(db, PROGRAM, "mem_2", unit=None, before=None, limit=9)
+    assert [(line["sequence"], line["balance"]) for line in lines] == [(2, 5)]
+
+
 async def test_a_click_that_comes_twice_is_stored_and_counted_once(db: Db) -> None:
     once = await flusher(db)
     seen = click()
