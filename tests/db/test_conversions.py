@@ -401,10 +401,9 @@ async def store_capped_offer(db: pg.Db, **more: Any) -> None:
         title="Tea",
         kind="cashback",
         cashback=Fixed(amount_minor=50, currency="INR"),
-        member_cap=MemberCap(period="ever", count=3),
         destination="https://shop.example.com/?subid={click_id}",
         state="active",
-        **more,
+        **{"member_cap": MemberCap(period="ever", count=3)} | more,
     )
     await offers.add(db, PROGRAM, [offers.Draft("off_1", LINK, config)], lambda: "tea", ())
 

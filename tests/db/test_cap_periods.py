@@ -1,0 +1,58 @@
+"""Which of a member's purchases count towards the cap of an offer."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import asyncpg
+
+from core import clickid, conversions
+from core.offers import MemberCap
+from db import members, pg
+from deploy.local.postgres import DatabaseUrls
+from tests.conftest import RING
+from tests.db.conftest import PROGRAM
+from tests.db.test_conversions import (
+    ACT,
+    LINK,
+    MEMBER,
+    NOW,
+    ROW,
+    apply,
+    click,
+    network,
+    report,
+    roles,
+    store_capped_offer,
+)
+
+__all__ = ["network"]
+
+DAY = dt.timedelta(days=1)
+
+
+async def test_a_cap_is_each_members_own_in_each_period_of_what_was_not_taken_back(
+    db: pg.Db, database: DatabaseUrls
+) -> None:
+    await store_capped_offer(db, member_cap=MemberCap(period="day", count=1))
+    await members.add(db, RING, PROGRAM, "mem_2", members.NewMember())
+    owner = await asyncpg.connect(database.migrate)
+    mine, theirs = click(1), click(2)
+    for text, member_id in ((mine, MEMBER), (theirs, "mem_2")):
+        at = conversions.moment(clickid.decode(text).ms)
+        await owner.execute(ROW, at.date(), text, PROGRAM, LINK, at, member_id)
+    await owner.close()
+
+    async def given(txn: str, text: str, day: int = 0, status: str = "approved") -> int:
+        """What both have after this report."""
+        act = ACT._replace(at=NOW + day * DAY)
+        await apply(db, report(txn, click_id=text, status=status), act=act)
+        return (await roles(db)).get("available", 0)
+
+    assert await given("t1", mine) == 50
+    assert await given("t2", mine) == 50
+    assert await given("t3", theirs) == 100
+    assert await given("t4", mine, 1) == 150
+    assert await given("t5", mine, 1) == 150
+    assert await given("t4", mine, 1, "reversed") == 100
+    assert await given("t6", mine, 1) == 150
