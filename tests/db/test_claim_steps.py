@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 
 import pytest
 
@@ -21,8 +22,10 @@ from tests.db.test_claims import (
     MEMBER,
     NOW,
     ORDERED,
+    POLICY,
     click,
     only,
+    other_click,
     owner,
     report,
     roles,
@@ -32,6 +35,9 @@ from tests.db.test_claims import (
 
 __all__ = ["click", "owner"]
 
+CAPPED = """
+UPDATE offer SET config = config || '{"member_cap": {"period": "day", "count": 1}}'
+"""
 OPERATOR = Act(by="opr_1", at=NOW, credited_to="available")
 
 
@@ -76,7 +82,7 @@ async def test_a_report_that_comes_while_an_operator_accepts_takes_the_credit_ba
 
         async def reporting() -> None:
             async with reporter.transaction():
-                await report(reporter, click_id=click)
+                await report(reporter, click_id=click, order_id="#od-1")
 
         async with db.transaction():
             await accept(db)
@@ -102,6 +108,23 @@ async def test_a_credit_that_was_spent_before_it_is_taken_back_is_announced_once
         await claims.take(db, RING, before, "decline", why)
     assert await roles(db) == {"available": -spent_minor, "paid_out": spent_minor}
     assert await owner.fetchval("SELECT count(*) FROM webhook_delivery") == announced
+
+
+@pytest.mark.parametrize("had_by", ["claim", "report"])
+@pytest.mark.parametrize(("days", "state"), [(0, "rejected"), (1, "accepted")])
+async def test_what_was_had_in_the_period_of_a_cap_is_not_given_again(
+    db: pg.Db, owner: pg.Db, click: str, had_by: str, days: int, state: str
+) -> None:
+    await owner.execute(CAPPED)
+    if had_by == "claim":
+        await opened(db, click)
+    async with db.transaction():
+        await (accept(db) if had_by == "claim" else report(db, click_id=click))
+    order = Order(MEMBER, "OD-2", Money(2_000, "INR"), ORDERED)
+    new = New("clm_2", await other_click(owner), None, order, "en")
+    program, act = await programs.get(db, PROGRAM), Act(by=MEMBER, at=NOW + dt.timedelta(days=days))
+    async with db.transaction():
+        assert (await claims.file(db, RING, program, POLICY, new, act)).state == state
 
 
 async def test_a_member_who_has_left_claims_nothing(db: pg.Db, click: str) -> None:
