@@ -160,6 +160,12 @@ def test_corrections_take_no_more_than_there_is() -> None:
     assert (gone.owed_minor, gone.state) == (0, "reversed")
 
 
+def test_corrections_that_nobody_can_mean_are_not_added_up() -> None:
+    known = start().replace(corrected_minor=conversions.AMOUNT_MAX, version=1)
+    more = report("approved", 2, 1, correction_id="c1")
+    assert conversions.take(known, more, "update_status", NOW) == "amount_implausible"
+
+
 @pytest.mark.parametrize("dedupe", ["update_status", "reject", "new_each"])
 def test_a_report_that_comes_after_its_correction_counts(dedupe: Dedupe) -> None:
     said = [report("reversed", 2, -30, correction_id="c1"), report("approved", 3, 100)]

@@ -43,16 +43,17 @@ async def test_a_cap_is_each_members_own_in_each_period_of_what_was_not_taken_ba
         await owner.execute(ROW, at.date(), text, PROGRAM, LINK, at, member_id)
     await owner.close()
 
-    async def given(txn: str, text: str, day: int = 0, status: str = "approved") -> int:
+    async def given(txn: str, text: str, day: int = 0, **fields: object) -> int:
         """What both have after this report."""
         act = ACT._replace(at=NOW + day * DAY)
-        await apply(db, report(txn, click_id=text, status=status), act=act)
+        await apply(db, report(txn, click_id=text, **fields), act=act)
         return (await roles(db)).get("available", 0)
 
     assert await given("t1", mine) == 50
+    assert await given("t1", mine, commission_minor=300) == 50
     assert await given("t2", mine) == 50
     assert await given("t3", theirs) == 100
     assert await given("t4", mine, 1) == 150
     assert await given("t5", mine, 1) == 150
-    assert await given("t4", mine, 1, "reversed") == 100
+    assert await given("t4", mine, 1, status="reversed") == 100
     assert await given("t6", mine, 1) == 150

@@ -382,18 +382,6 @@ async def test_one_person_with_two_accounts_gets_nothing(
     assert (found.state, found.reason, await spent(db)) == ("refused", "same_person", 0)
 
 
-async def test_an_address_that_nobody_has_proved_makes_no_one_the_same(
-    db: pg.Db, shopping: Shopping
-) -> None:
-    old, new = await join(db), await join(db)
-    for one in (old, new):
-        contact = Contact("email", f"asha+{one}@example.com")
-        await contacts.put(db, RING, PROGRAM, one, contact, is_verified=False)
-    await claim(db, new, await code_of(db, old))
-    await tell(db, await shopping.report(new))
-    assert (await of(db, new)).state == "rewarded"
-
-
 async def test_without_money_to_give_it_is_only_told(db: pg.Db, shopping: Shopping) -> None:
     await set_rules(db, referrer_minor=0, referee_minor=0, cap_count=1)
     await listen(db)

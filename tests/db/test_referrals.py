@@ -8,8 +8,9 @@ import datetime as dt
 import pytest
 
 from core import errors
+from core.contacts import Contact
 from core.programs import ProgramSettings, ReferralRules
-from db import members, pg, programs, referral_codes
+from db import contacts, members, pg, programs, referral_codes
 from tests.conftest import RING
 from tests.db.bringing import (
     NOW,
@@ -144,3 +145,15 @@ async def test_of_a_claim_and_a_first_purchase_at_once_one_waits(
             await until_waiting(third)
         await buying
     assert (await of(db, guest)).state == "rewarded"
+
+
+async def test_an_address_that_nobody_has_proved_makes_no_one_the_same(
+    db: pg.Db, shopping: Shopping
+) -> None:
+    old, new = await join(db), await join(db)
+    for one in (old, new):
+        contact = Contact("email", f"asha+{one}@example.com")
+        await contacts.put(db, RING, PROGRAM, one, contact, is_verified=False)
+    await claim(db, new, await code_of(db, old))
+    await tell(db, await shopping.report(new))
+    assert (await of(db, new)).state == "rewarded"

@@ -239,3 +239,14 @@ async def test_a_hint_that_comes_later_is_taken_and_a_second_look_finds_more(
     assert (await client.post(path, {"reason": "the click came late"})).status == 200
     assert (await attributed(client, said))["how"] == "coupon"
     assert await pending(asha) == 100
+
+
+async def test_a_conversion_is_its_members_alone(
+    client: Client, app: App, db: Db, asha: cash.Person
+) -> None:
+    ravi, account = await cash.person(client, app), await reporting.network(client)
+    click = await reporting.click(client, db, asha.id)
+    told = await reporting.report(account, click_id=click, txid="t1", payout="5")
+    path = f"/v1/conversions/{told['conversion']}"
+    assert (await asha.client.get(path)).status == 200
+    assert (await ravi.client.get(path)).code == "conversion_not_found"

@@ -337,14 +337,11 @@ async def test_members_see_their_own_conversions(
     client: Client, app: App, db: Db, asha: cash.Person, account: Account
 ) -> None:
     click = await reporting.click(client, db, asha.id)
-    told = await reporting.report(account, click_id=click, txid="t1", payout="5")
+    await reporting.report(account, click_id=click, txid="t1", payout="5")
     await reporting.report(account, txid="t2", payout="5")
     ravi = await cash.person(client, app)
     assert len((await asha.client.get("/v1/conversions")).body["data"]) == 1
     assert (await ravi.client.get("/v1/conversions")).body["data"] == []
-    path = f"/v1/conversions/{told['conversion']}"
-    assert (await asha.client.get(path)).status == 200
-    assert (await ravi.client.get(path)).code == "conversion_not_found"
     assert len((await client.get("/v1/conversions")).body["data"]) == 2
 
 
