@@ -138,6 +138,22 @@ async def test_what_is_nobodys_or_has_ended_is_not_looked_at(
     assert await reviews(db) == [None, None]
 
 
+async def test_it_is_worked_on_by_one_at_a_time(db: pg.Db, pool: pg.Pool) -> None:
+    new = reclassifications.New(
+        id="rcl_1", rule=None, condition=ALL, action="hold", since=NOW, until=NOW + MS,
+        is_dry_run=True,
+    )  # fmt: skip
+    await reclassifications.add(db, PROGRAM, new, "opr_1", NOW)
+    async with pool.acquire() as other, pool.acquire() as third:
+        async with db.transaction():
+            job = await reclassifications.to_do(db, "rcl_1")
+            assert job is not None
+            later = asyncio.create_task(reclassifications.to_do(other, "rcl_1"))
+            await until_waiting(third)
+            await reclassifications.step(db, RING, job, OPERATOR)
+        assert await later is None
+
+
 async def test_a_batch_waits_for_what_its_network_reports(
     db: pg.Db, pool: pg.Pool, text: str, run: Run
 ) -> None:
