@@ -128,6 +128,12 @@ async def test_a_click_that_never_comes_leaves_it_nobodys(db: pg.Db) -> None:
     assert await roles(db) == {"receivable": -200, "margin": 200}
 
 
+async def test_a_forged_click_id_spoils_no_report_that_names_something_else(db: pg.Db) -> None:
+    forged = report("t1", click_id="0" * 26), report("t2", click_id="0" * 26, coupon="TEA")
+    assert await apply(db, *forged) == ["bad_mac", "accepted"]
+    assert (await only(db)).click_id is None
+
+
 async def test_one_batch_may_say_several_things_of_one_transaction(
     db: pg.Db, database: DatabaseUrls
 ) -> None:
