@@ -174,6 +174,9 @@ async def test_above_the_threshold_two_operators_accept(
     done = await claiming.decide(two, claim["id"], "accept")
     assert (done.body["state"], len(done.body["accepted_by"])) == ("accepted", 2)
     assert await claiming.purse(asha) == (100 * RUPEES, 0)
+    # What two have given nobody gives once more: that the network agrees one of them may say.
+    settled = await claiming.decide(one, claim["id"], "settle")
+    assert (settled.body["state"], await claiming.purse(asha)) == ("settled", (0, 100 * RUPEES))
 
 
 async def test_who_accepted_first_can_accept_less_alone(
