@@ -10,13 +10,10 @@ A withdrawal is looked at once. Whoever approves or rejects it decides about wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from core.fraud import Action, Rule
 from core.withdrawal_rules import Asked, OfWithdrawal
-
-#: What its member reads: not what was found.
-REJECTED: Final = "The program did not accept it."
 
 
 class Hit(NamedTuple):

@@ -16,6 +16,7 @@ from core import money as money_
 from core.keyring import KeyRing
 from core.notices import Name
 from core.payout_methods import Details
+from core.texts import builtin
 from core.withdrawals import State, Step
 from db import money, notices, webhooks, withdrawal_hits
 from db import payout_methods as methods
@@ -174,7 +175,7 @@ async def request(db: Db, ring: KeyRing, new: New, act: Act) -> Withdrawal:
     await _announce(db, ring, stored)
     if grade.rejected_by is None:
         return stored
-    refused = Act(by=grade.rejected_by, at=act.at, reason=withdrawal_fraud.REJECTED)
+    refused = Act(by=grade.rejected_by, at=act.at)
     return await take(db, ring, stored, "reject", refused)
 
 
@@ -317,10 +318,18 @@ def _variables(template: str, after: Withdrawal) -> dict[str, str | int]:
         "amount": money_.text(money_.Money(after.amount_minor, after.currency))
     }
     if template == "withdrawal_rejected":
-        said["reason"] = after.reason or ""
+        said["reason"] = _told(after)
     if template == "withdrawal_paid":
         said["utr"] = after.utr or ""
     return said
+
+
+def _told(after: Withdrawal) -> str:
+    """Why it was not paid: what an operator wrote, else ours in the member's language. The words of
+    a provider speak of the program's account there, and are for operators."""
+    if after.state == "rejected" and after.reason is not None:
+        return after.reason
+    return builtin.withdrawal_reason(after.state, after.language)
 
 
 def _ms(moment: dt.datetime) -> int:

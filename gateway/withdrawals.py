@@ -34,6 +34,8 @@ Utr = Annotated[str, Meta(pattern=r"^[A-Za-z0-9/-]{6,64}$(?!\n)")]
 Id = Annotated[str, Meta(max_length=64)]
 
 READ: Final = f"{OWN} withdrawals:read"
+#: In these the reason is in a provider's words.
+SAID_BY_PROVIDERS: Final = frozenset({"unclear", "failed"})
 
 
 class NewWithdrawal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,8 +69,8 @@ class Search(lists.Window, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class ShownWithdrawal(msgspec.Struct, frozen=True, kw_only=True):
     """A withdrawal. `account` is where it goes, without most of it, and null once that was
-    forgotten; who decided, what fraud rules found (`is_held`, `reasons`), which provider paid, and
-    that it is `unclear` what it paid, is told to operators only.
+    forgotten; who decided, what fraud rules found (`is_held`, `reasons`), which provider paid, what
+    it said and that it is `unclear` what it paid, is told to operators only.
     """
 
     id: str
@@ -281,7 +283,7 @@ def _shown(call: Call, one: Withdrawal) -> ShownWithdrawal:
         method=one.method,
         account=None if one.destination is None else payout_methods.masked(one.destination),
         utr=one.utr,
-        reason=None if is_hidden else one.reason,
+        reason=one.reason if is_operator or one.state not in SAID_BY_PROVIDERS else None,
         is_held=is_operator and one.is_held,
         reasons=one.reasons if is_operator else [],
         approved_by=approved_by if is_operator else [],

@@ -53,6 +53,16 @@ def choose(own: Mapping[str, Texts], name: str, channel: Channel, wanted: str) -
 
 def claim_reasons(codes: Iterable[str], wanted: str) -> str:
     """Why a claim was not accepted, a sentence a code, in the closest language that there is."""
-    known = (_LANGUAGES.get(language) for language in templates.languages(wanted))
-    module = next(filter(None, known))
+    module = _module(wanted)
     return " ".join(module.CLAIM_REASONS[code] for code in codes)
+
+
+def withdrawal_reason(state: str, wanted: str) -> str:
+    """Why a withdrawal of this state was not paid, in the closest language that there is."""
+    reasons: Mapping[str, str] = _module(wanted).WITHDRAWAL_REASONS
+    return reasons[state]
+
+
+def _module(wanted: str) -> ModuleType:
+    known = (_LANGUAGES.get(language) for language in templates.languages(wanted))
+    return next(filter(None, known))

@@ -263,3 +263,9 @@ CLAIM_REASONS: Final[Mapping[str, str]] = {
     "declined": "Das Netzwerk des Shops hat die Bestellung nicht bestätigt.",
     "other": "Unsere Aufzeichnungen bestätigen den Kauf nicht.",
 }
+
+#: Why a withdrawal was not paid, by its state.
+WITHDRAWAL_REASONS: Final[Mapping[str, str]] = {
+    "failed": "Die Bank konnte die Zahlung nicht ausführen. Bitte prüfen Sie das Konto, auf das sie gehen soll.",
+    "rejected": "Das Programm hat sie nicht angenommen.",
+}

@@ -261,3 +261,9 @@ CLAIM_REASONS: Final[Mapping[str, str]] = {
     "declined": "The shop's network did not confirm the order.",
     "other": "Our records do not confirm the purchase.",
 }
+
+#: Why a withdrawal was not paid, by its state.
+WITHDRAWAL_REASONS: Final[Mapping[str, str]] = {
+    "failed": "The bank could not make the payment. Please check the account that it should go to.",
+    "rejected": "The program did not accept it.",
+}

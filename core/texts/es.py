@@ -261,3 +261,9 @@ CLAIM_REASONS: Final[Mapping[str, str]] = {
     "declined": "La red de la tienda no ha confirmado el pedido.",
     "other": "Nuestros registros no confirman la compra.",
 }
+
+#: Why a withdrawal was not paid, by its state.
+WITHDRAWAL_REASONS: Final[Mapping[str, str]] = {
+    "failed": "El banco no pudo hacer el pago. Compruebe la cuenta a la que debe ir.",
+    "rejected": "El programa no la ha aceptado.",
+}

@@ -261,3 +261,9 @@ CLAIM_REASONS: Final[Mapping[str, str]] = {
     "declined": "Le réseau de la boutique n'a pas confirmé la commande.",
     "other": "Nos données ne confirment pas l'achat.",
 }
+
+#: Why a withdrawal was not paid, by its state.
+WITHDRAWAL_REASONS: Final[Mapping[str, str]] = {
+    "failed": "La banque n'a pas pu effectuer le paiement. Vérifiez le compte vers lequel il doit aller.",
+    "rejected": "Le programme ne l'a pas accepté.",
+}

@@ -257,3 +257,9 @@ CLAIM_REASONS: Final[Mapping[str, str]] = {
     "declined": "दुकान के नेटवर्क ने ऑर्डर की पुष्टि नहीं की।",
     "other": "हमारे रिकॉर्ड ख़रीद की पुष्टि नहीं करते।",
 }
+
+#: Why a withdrawal was not paid, by its state.
+WITHDRAWAL_REASONS: Final[Mapping[str, str]] = {
+    "failed": "बैंक भुगतान नहीं कर सका। कृपया वह खाता जाँचें जिसमें पैसा जाना है।",
+    "rejected": "प्रोग्राम ने इसे स्वीकार नहीं किया।",
+}

@@ -29,6 +29,7 @@ def test_tasks_name_what_to_do_and_carry_no_content() -> None:
         *("delivery_id", "slug", "version", "notification_id"),
         *("code_id", "withdrawal_id", "export_id", "erasure_id"),
         *("conversion_ids", "network_id", "referral_id", "reclassification_id"),
+        *("program_id", "claim_id"),
     }
 
 

@@ -138,6 +138,21 @@ async def test_what_failed_is_given_back_and_not_paid_by_a_late_word(
     assert await cash.balance(asha) == (100 * RUPEES, 0)
 
 
+async def test_the_words_of_a_provider_are_for_operators(
+    client: Client, staff: Client, app: App
+) -> None:
+    asha, id_ = await paying(client, staff, app, "razorpayx")
+    async with app.transaction() as db:
+        before = await withdrawals.lock(db, app.ring, people.program(client), id_)
+        word = Act(by="razorpayx", at=NOW, reason="The account of the program is empty")
+        await withdrawals.take(db, app.ring, before, "fail", word)
+    path = f"/v1/withdrawals/{id_}"
+    assert (await asha.client.get(path)).body["reason"] is None
+    assert (await cash.operator(client).get(path)).body[
+        "reason"
+    ] == "The account of the program is empty"
+
+
 @pytest.mark.parametrize("slug", SLUGS)
 @pytest.mark.parametrize("word", ["under_way", "paid", "failed"])
 async def test_a_word_about_another_amount_is_left_to_an_operator(

@@ -11,9 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from core import contacts as contacts_
-from core import tasks, wallet
+from core import fields, tasks, wallet
 from core.payout_methods import Bank, Upi
 from core.settings import Settings
+from core.texts import en
 from core.wallet import Account
 from core.withdrawals import News
 from db import contacts, members, money, outbox, withdrawals
@@ -183,6 +184,11 @@ async def test_what_failed_gives_the_money_back_and_says_why(
     assert (await state(db), await money_is(db)) == ("failed", (20_050, 0, 0))
     assert await db.fetchval("SELECT reason FROM withdrawal") == "The account is closed"
     assert await waiting(db) == 0
+    # The provider's words are for operators.
+    row = await db.fetchrow("SELECT id, variables FROM notification ORDER BY id DESC LIMIT 1")
+    assert row is not None
+    said = fields.unseal(RING, row["variables"], f"notification.variables:{row['id']}")
+    assert msgspec.json.decode(said)["reason"] == en.WITHDRAWAL_REASONS["failed"]
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
