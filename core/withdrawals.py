@@ -51,6 +51,8 @@ NEXT: Final[dict[State, dict[Step, State]]] = {
 }
 #: For these the money waits.
 OPEN: Final[frozenset[State]] = frozenset({"requested", "approved", "paying", "unclear"})
+#: In these the reason is in a provider's words.
+SAID_BY_PROVIDERS: Final[frozenset[State]] = frozenset({"unclear", "failed"})
 
 # What follows from a provider's word; what is not here changes nothing.
 _FOLLOWS: Final[dict[tuple[State, News], Step]] = {

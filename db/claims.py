@@ -197,6 +197,14 @@ async def lock(db: Db, program_id: str, claim_id: str, *, member_id: str | None 
     return _read(await db.fetchrow(LOCK, program_id, claim_id, member_id))
 
 
+async def lock_to_write(db: Db, program_id: str, claim_id: str, member_id: str | None) -> Claim:
+    """The same, whose member is not erased before the transaction ends either; MemberNotFound."""
+    before = await get(db, program_id, claim_id, member_id=member_id)
+    if await db.fetchval(LOCK_MEMBER, program_id, before.member_id) is None:
+        raise errors.MemberNotFound
+    return await lock(db, program_id, claim_id)
+
+
 async def page(db: Db, program_id: str, *, before: str, limit: int, wanted: Wanted) -> list[Claim]:
     """Up to `limit` claims, the newest first, with ids before `before` unless it is empty."""
     who = (wanted.member_id, wanted.state, wanted.proposal)

@@ -76,11 +76,13 @@ SELECT partition, generation, sequence, type, unit, amount, balance, related, re
 SEQUENCE: Final = "SELECT sequence FROM award_partition WHERE partition = $1"
 
 # Each finds rows only where an invariant is broken.
+# Also of accounts that are missing though something was posted to them.
 IMBALANCES: Final = """
-SELECT a.id, a.balance, coalesce(sum(e.amount), 0)::bigint AS entries
-  FROM account a LEFT JOIN ledger_entry e ON e.account_id = a.id
- GROUP BY a.id, a.balance
-HAVING a.balance <> coalesce(sum(e.amount), 0)
+SELECT coalesce(a.id, e.account_id) AS id, a.balance, coalesce(e.total, 0) AS entries
+  FROM account a
+  FULL JOIN (SELECT account_id, sum(amount)::bigint AS total
+               FROM ledger_entry GROUP BY account_id) AS e ON e.account_id = a.id
+ WHERE a.balance IS DISTINCT FROM coalesce(e.total, 0)
  LIMIT 100
 """
 SUM_OF_BALANCES: Final = """

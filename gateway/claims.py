@@ -223,7 +223,7 @@ async def add_evidence(call: Call) -> web.Response:
 
     async def work(db: Db) -> Evidence:
         act, ring = _act(call), call.app.ring
-        claim = await stored.lock(db, *_named(call), member_id=_own(call))
+        claim = await stored.lock_to_write(db, *_named(call), _own(call))
         if claim.state not in ("opened", "sent"):
             raise errors.ClaimNotOpen(f"The claim is {claim.state}.")
         if await claim_evidence.count(db, claim) >= EVIDENCE_MAX:
@@ -388,7 +388,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         errors=(
             *(errors.ClaimNotFound, errors.ClaimNotOpen, errors.Conflict),
-            errors.RequestInFlight,
+            *(errors.MemberNotFound, errors.RequestInFlight),
         ),
         is_idempotent=True,
         is_key_optional=True,

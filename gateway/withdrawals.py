@@ -34,8 +34,6 @@ Utr = Annotated[str, Meta(pattern=r"^[A-Za-z0-9/-]{6,64}$(?!\n)")]
 Id = Annotated[str, Meta(max_length=64)]
 
 READ: Final = f"{OWN} withdrawals:read"
-#: In these the reason is in a provider's words.
-SAID_BY_PROVIDERS: Final = frozenset({"unclear", "failed"})
 
 
 class NewWithdrawal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -273,6 +271,7 @@ def _own(call: Call) -> str | None:
 def _shown(call: Call, one: Withdrawal) -> ShownWithdrawal:
     is_operator = _own(call) is None
     is_hidden = one.state == "unclear" and not is_operator
+    is_said = is_operator or one.state not in withdrawals.SAID_BY_PROVIDERS
     approved_by = [who for who in (one.first_approved_by, one.approved_by) if who]
     return ShownWithdrawal(
         id=one.id,
@@ -283,7 +282,7 @@ def _shown(call: Call, one: Withdrawal) -> ShownWithdrawal:
         method=one.method,
         account=None if one.destination is None else payout_methods.masked(one.destination),
         utr=one.utr,
-        reason=one.reason if is_operator or one.state not in SAID_BY_PROVIDERS else None,
+        reason=one.reason if is_said else None,
         is_held=is_operator and one.is_held,
         reasons=one.reasons if is_operator else [],
         approved_by=approved_by if is_operator else [],

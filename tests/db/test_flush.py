@@ -313,6 +313,16 @@ async def networks(db: Db, *clicks: Click) -> list[list[str] | None]:
     return [found[one.click_id] for one in clicks]
 
 
+async def test_an_account_that_is_gone_is_noticed(db: Db, owner: Db) -> None:
+    once = await flusher(db)
+    await once.apply(db, [Portion(POINTS, "0-0", [decided(1, event())])])
+    assert await books.check(db) == []
+    await owner.execute("DELETE FROM account")
+    assert {one.partition(": ")[2] for one in await books.check(db)} == {
+        "balance None, entries -5", "balance None, entries 5",
+    }  # fmt: skip
+
+
 async def test_a_click_keeps_in_which_lists_of_its_program_its_network_stood(
     db: Db, owner: Db
 ) -> None:
