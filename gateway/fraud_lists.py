@@ -213,6 +213,6 @@ ROUTES: tuple[Route, ...] = (
         summary="Forget a list; clicks keep what was found in it",
         scope="conversions:write",
         status=204,
-        errors=(errors.FraudListNotFound,),
+        errors=(errors.FraudListNotFound, errors.InvalidRequest),
     ),
 )
