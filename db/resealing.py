@@ -308,7 +308,7 @@ COLUMNS: Final = (
 
 
 class Position(NamedTuple):
-    """How far a pass has come: the column, and the last id in it."""
+    """How far a pass over several places has come: the place, and the last id in it."""
 
     part: int = 0
     after: str = ""

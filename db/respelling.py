@@ -18,6 +18,7 @@ from core import errors
 from core.keyring import KeyRing
 from db import contacts, operators, sealing
 from db.pg import Db
+from db.resealing import BEGIN, Position
 
 PORTION: Final = 500
 
@@ -56,16 +57,6 @@ PLACES: Final = (
     Place("member_contact.sealed", MEMBERS, _of_member),
     Place("operator.email", OPERATORS, _of_operator),
 )
-
-
-class Position(NamedTuple):
-    """How far a pass has come: the place, and the last id in it."""
-
-    part: int = 0
-    after: str = ""
-
-
-BEGIN: Final = Position()
 
 
 class Done(NamedTuple):

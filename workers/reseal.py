@@ -33,7 +33,7 @@ class Resealer:
     def __init__(self, file: Path, pool: pg.Pool) -> None:
         self._file = file
         self._keys: KeyFile | None = None
-        self._spelling_at: respelling.Position | None = None
+        self._spelling_at: resealing.Position | None = None
         self._pool = pool
         self._at: resealing.Position | None = None
         self._key = ""
@@ -84,10 +84,10 @@ class Resealer:
         if self._at is None:
             self._show(await resealing.stale(db, ring))
             log.info("resealed for %s, %d left", ring.active_field, self._left)
-            self._spelling_at = respelling.BEGIN
+            self._spelling_at = resealing.BEGIN
         return 1
 
-    async def _respell(self, db: pg.Db, ring: KeyRing, at: respelling.Position) -> int:
+    async def _respell(self, db: pg.Db, ring: KeyRing, at: resealing.Position) -> int:
         self._spelling_at, count, taken = await respelling.portion(db, ring, at)
         if count:
             log.info("%d mail addresses were brought to their present spelling", count)

@@ -114,17 +114,23 @@ async def test_a_key_that_changes_while_it_is_read_is_read_again(
     assert (await ask(holder(client, key["key"]))).code == "api_key_invalid"
 
 
-async def test_keys_that_are_made_up_are_not_looked_up_again_and_again(
-    client: Client, app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked_up: list[str] = []
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The prefixes that PostgreSQL is asked for, as they come."""
+    prefixes: list[str] = []
     find = api_keys.find
 
     async def counted(db: Any, prefix: str) -> api_keys.Known | None:
-        looked_up.append(prefix)
+        prefixes.append(prefix)
         return await find(db, prefix)
 
     monkeypatch.setattr(api_keys, "find", counted)
+    return prefixes
+
+
+async def test_keys_that_are_made_up_are_not_looked_up_again_and_again(
+    client: Client, app: App, monkeypatch: pytest.MonkeyPatch, looked_up: list[str]
+) -> None:
     text = apikeys.new(bytes(40))
     answers = await asyncio.gather(*(ask(holder(client, text)) for _ in range(20)))
     assert {answer.status for answer in answers} == {401}
@@ -135,16 +141,8 @@ async def test_keys_that_are_made_up_are_not_looked_up_again_and_again(
 
 
 async def test_keys_that_are_made_up_push_no_key_out_and_are_looked_up_so_often(
-    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch, looked_up: list[str]
 ) -> None:
-    looked_up: list[str] = []
-    find = api_keys.find
-
-    async def counted(db: Any, prefix: str) -> api_keys.Known | None:
-        looked_up.append(prefix)
-        return await find(db, prefix)
-
-    monkeypatch.setattr(api_keys, "find", counted)
     monkeypatch.setattr(credentials, "KEYS_MAX", 2)
     key = await made(client)
     async with running(msgspec.structs.replace(settings, rate_anonymous_per_minute=5)) as (_, url):
