@@ -24,6 +24,7 @@ from tests.db.test_conversions import (
     report,
     roles,
     store_capped_offer,
+    store_click,
 )
 
 __all__ = ["network"]
@@ -57,3 +58,21 @@ async def test_a_cap_is_each_members_own_in_each_period_of_what_was_not_taken_ba
     assert await given("t5", mine, 1) == 150
     assert await given("t4", mine, 1, status="reversed") == 100
     assert await given("t6", mine, 1) == 150
+
+
+async def test_what_is_reported_beside_those_of_other_periods_counts_in_its_own(
+    db: pg.Db, database: DatabaseUrls
+) -> None:
+    await store_capped_offer(db, member_cap=MemberCap(period="day", count=1))
+    late, text = click(1), click(2)
+    await store_click(database, text)
+    assert await apply(db, report("t0", click_id=late)) == ["awaiting_click"]
+    pending = report("t1", click_id=text, status="pending")
+    await apply(db, pending, act=ACT._replace(at=NOW + DAY))
+    await store_click(database, late)
+    # That of the day before beside that of the day, and then beside that of the day after.
+    for txn, click_id, status, day in (("t0", late, "approved", 1), ("t2", text, "settled", 2)):
+        given = report(txn, click_id=click_id, commission_minor=250)
+        again = report("t1", click_id=text, status=status)
+        await apply(db, given, again, act=ACT._replace(at=NOW + day * DAY))
+        assert (await roles(db))["available"] == 50 + day * 50

@@ -116,6 +116,7 @@ async def other_click(owner: pg.Db) -> str:
 
 
 async def report(db: pg.Db, **fields: Any) -> None:
+    act = REPORTING._replace(at=fields.pop("at", NOW))
     values: dict[str, Any] = {
         "status": "approved",
         "commission_minor": 80,
@@ -123,7 +124,7 @@ async def report(db: pg.Db, **fields: Any) -> None:
     } | fields
     values = {"txn_id": "t1", "currency": "INR", "sale_currency": "INR", **values}
     network = await networks.lock(db, PROGRAM, NETWORK)
-    await stored.apply(db, RING, network, [Item(Report(**values))], REPORTING)
+    await stored.apply(db, RING, network, [Item(Report(**values))], act)
 
 
 async def roles(db: pg.Db) -> dict[str, int]:

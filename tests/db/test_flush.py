@@ -344,6 +344,16 @@ async def test_a_click_keeps_in_which_lists_of_its_program_its_network_stood(
     ]  # fmt: skip
 
 
+async def test_an_address_that_is_not_kept_is_looked_up_in_no_list(db: Db, owner: Db) -> None:
+    await list_networks(owner, PROGRAM, "a", ("203.0.113.0/24", ""))
+    rows = click_rows.Rows(click_rows.open_resolver(""))
+    once = flush.Flush(rows, quiet)
+    await once.prepare(db)
+    entry = batch(click(privacy_signal=True), click(address="203.0.114.0"))
+    await once.apply(db, [Portion(CLICKS, "0-0", [entry])])
+    assert rows.listed == {(PROGRAM, "203.0.114.0"): []}
+
+
 async def test_a_list_is_heeded_after_a_while(
     db: Db, owner: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:

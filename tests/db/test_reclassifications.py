@@ -14,6 +14,7 @@ from core.fraud import Action
 from core.fraud_rules import Amount, Condition, MemberVelocity
 from db import conversions as stored
 from db import fraud_cases, fraud_rules, members, networks, pg, reclassifications
+from db.bookings import Act
 from db.fraud_cases import Wanted
 from db.reclassifications import Reclassification
 from deploy.local.postgres import DatabaseUrls
@@ -59,7 +60,7 @@ def run(db: pg.Db) -> Run:
 
     async def look(
         rule_id: str | None = None, *, is_dry: bool = False, since: dt.datetime = NOW,
-        until: dt.datetime = NOW + MS, condition: Condition = ALL,
+        until: dt.datetime = NOW + MS, condition: Condition = ALL, act: Act = OPERATOR,
     ) -> Reclassification:  # fmt: skip
         nonlocal number
         number += 1
@@ -79,7 +80,7 @@ def run(db: pg.Db) -> Run:
                 job = await reclassifications.to_do(db, new.id)
                 if job is None:
                     return await reclassifications.get(db, PROGRAM, new.id)
-                await reclassifications.step(db, RING, job, OPERATOR)
+                await reclassifications.step(db, RING, job, act)
 
     return look
 
@@ -209,6 +210,31 @@ async def test_what_a_person_decided_stays(db: pg.Db, text: str, run: Run) -> No
     assert counts(await run(strict)) == (2, 0, 0, 1, 0)
     assert await roles(db) != before
     assert await roles(db) == {"receivable": -400, "margin": 400}
+
+
+async def test_no_other_rule_holds_what_a_person_has_rejected(
+    db: pg.Db, text: str, run: Run
+) -> None:
+    await test_fraud.add(db, ALL)
+    await apply(db, report(click_id=text))
+    [case] = await test_fraud.cases(db)
+    await test_fraud.decide(db, case, "reject")
+    assert counts(await run(await test_fraud.add(db, ALL))) == (1, 0, 0, 0, 0)
+    [case] = await test_fraud.cases(db)
+    assert (case.state, len(case.hits), await roles(db)) == ("rejected", 1, KEPT)
+
+
+async def test_only_what_counted_is_taken_back_and_once(db: pg.Db, text: str, run: Run) -> None:
+    rule_id = await test_fraud.add(db, ALL, is_shadow=True)
+    await apply(db, report(click_id=text))
+    later = OPERATOR._replace(at=OPERATOR.at + MS)
+    for act in (OPERATOR, later):
+        await put(db, rule_id, ALL)
+        assert counts(await run(rule_id, act=act)) == (1, 0, 1, 0, 0)
+        await put(db, rule_id, NONE)
+        assert counts(await run(rule_id, act=act)) == (1, 0, 0, 0, 1)
+    hits = await db.fetch("SELECT rule_version, withdrawn_at FROM fraud_hit ORDER BY 1")
+    assert [tuple(row) for row in hits] == [(1, None), (2, OPERATOR.at), (4, later.at)]
 
 
 async def test_what_another_rule_holds_stays_held(db: pg.Db, text: str, run: Run) -> None:
