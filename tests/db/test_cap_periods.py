@@ -7,10 +7,12 @@ import datetime as dt
 import asyncpg
 
 from core import clickid, conversions
+from core.fraud_rules import Amount
 from core.offers import MemberCap
 from db import members, pg
 from deploy.local.postgres import DatabaseUrls
 from tests.conftest import RING
+from tests.db import test_fraud
 from tests.db.conftest import PROGRAM
 from tests.db.test_conversions import (
     ACT,
@@ -76,3 +78,16 @@ async def test_what_is_reported_beside_those_of_other_periods_counts_in_its_own(
         again = report("t1", click_id=text, status=status)
         await apply(db, given, again, act=ACT._replace(at=NOW + day * DAY))
         assert (await roles(db))["available"] == 50 + day * 50
+
+
+async def test_what_a_rule_has_rejected_takes_no_place_of_a_cap(
+    db: pg.Db, database: DatabaseUrls
+) -> None:
+    await store_capped_offer(db, member_cap=MemberCap(period="day", count=1))
+    await test_fraud.add(db, Amount(of="commission", above_minor=150), "reject")
+    text = click()
+    await store_click(database, text)
+    await apply(db, report("t1", click_id=text, status="pending"))
+    given = report("t2", click_id=text, commission_minor=100)
+    await apply(db, report("t1", click_id=text), given)
+    assert (await roles(db))["available"] == 50
