@@ -77,3 +77,16 @@ async def test_of_two_workers_at_once_the_second_looks_before_it_pays(
     assert bank.asked.count("look") == 1
     assert (await state(db), await waiting(db)) == ("paid", 0)
     assert_paid_once(bank)
+
+
+async def test_what_was_begun_is_looked_up_though_the_member_is_banned_by_now(
+    db: Db, paying: Tools, bank: Server
+) -> None:
+    bank.begins = "under_way"
+    await approved(db, bank.slug)
+    await attempt(db, paying)
+    await db.execute("UPDATE member SET banned_at = now()")
+    await bank.settle(ID, "paid")
+    await attempt(db, paying)
+    assert (await state(db), await money_is(db)) == ("paid", (0, 0, 20_050))
+    assert_paid_once(bank)
